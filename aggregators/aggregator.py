@@ -1,0 +1,93 @@
+"""What an aggregator is: the meaning of one stream's summaries, and nothing else (no Kafka, files, clock, logging).
+
+The engine decodes runs, hands them over in batches as large as an epoch allows, and publishes what changed:
+
+    changes = aggregator.update(rows, Batch(records, broker_ms))
+    for entity in changes.entities:
+        publish(entity, aggregator.summary(rows, entity))
+
+Laws, which `aggregators.laws` tests for any aggregator:
+
+* **Split**: any cut of the same records into batches and epochs leaves the same rows, byte for byte.
+* **Order and duplication**: where a stream promises it, any order of arrival and any repetition does too.
+* **Cost**: a batch costs O(its records · log history), never O(history).
+* **Memory**: forgetting kept objects between two batches changes nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from aggregators.rows import Rows
+
+R = TypeVar("R")
+
+
+class Batch(NamedTuple, Generic[R]):
+    """Good records of one partition, in the order of their offsets."""
+
+    records: Sequence[R]
+    broker_ms: Sequence[int]
+    """When the broker took each record in, epoch milliseconds (``in the future`` is measured against it)."""
+
+
+@dataclass
+class Changes:
+    """What a batch did."""
+
+    entities: Iterable[str] = ()
+    """Each entity whose summary may have changed, once."""
+    refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """``(index into the batch, reason)`` of each record that only state could refuse: `TOO_LATE`, …"""
+
+
+TOO_LATE = "too late"
+IN_THE_FUTURE = "in the future"
+WRONG_PARTITION = "wrong partition"
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What a person can set about counting. Times are event time in milliseconds; None is "unlimited" or "off"."""
+
+    retention_ms: int | None = None
+    max_ahead_ms: int | None = None
+    idle_ms: int = 30 * 60_000
+    grace_ms: int = 5 * 60_000
+    threshold: float = 0.3
+    dimensions: tuple[str, ...] = ()
+    sketch: bool = False
+
+
+class Aggregator(ABC, Generic[R]):
+    """One stream's summaries. One object serves all partitions of a process: it holds no state of its own."""
+
+    version: int = 1
+    """Of the rows' format. A store or changelog of another version is refused."""
+
+    @abstractmethod
+    def update(self, rows: Rows, batch: Batch[R]) -> Changes:
+        """Count ``batch``. When it returns, all it did is in ``rows``."""
+
+    @abstractmethod
+    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
+        """The summary of ``entity`` without its ``revision``, as it is published; None removes it (a tombstone)."""
+
+    @abstractmethod
+    def keys(self, rows: Rows) -> Iterator[str]:
+        """The stream's keys that have state here, in no particular order."""
+
+    @abstractmethod
+    def view(self, rows: Rows, key: str, name: str, arguments: Mapping[str, str]) -> Any:
+        """A question about one key that the summary does not answer, as plain JSON-able data.
+
+        Every aggregator answers ``state`` (all that is known of the key, for people). Returns None when the key
+        has no state here.
+
+        Raises:
+            LookupError: no such view.
+            ValueError: an argument does not fit.
+        """
