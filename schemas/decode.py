@@ -67,6 +67,7 @@ class RunDecoder(Generic[R]):
         if not value.strip():
             raise BadRecord("the value is blank")
         try:
+            _require_utf8(value)
             record = self._decoder.decode(value)
         except _MALFORMED as error:
             raise BadRecord(reason_of(error)) from error
@@ -88,6 +89,7 @@ class RunDecoder(Generic[R]):
         if not (lines[:1] == b"{" and lines[-1:] == b"}" and lines.count(b"}\n{") == borders == lines.count(b"\n")):
             return None
         try:
+            _require_utf8(lines)
             records = self._decoder.decode_lines(lines)
             if self._check is not None:
                 for record in records:
@@ -122,10 +124,16 @@ class RunDecoder(Generic[R]):
         return Decoded(records, positions, bad)
 
 
+def _require_utf8(text: bytes) -> None:
+    """msgspec skips what it does not keep without looking at its bytes; JSON is UTF-8 all through."""
+    if not text.isascii():
+        text.decode()
+
+
 def reason_of(error: Exception) -> str:
     """The reason that a dead letter gives for ``error``: what was expected, what was found, where."""
     if isinstance(error, RecursionError):
         return "JSON is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8: {error.reason} at byte {error.start} of a text"
+        return f"not UTF-8: {error.reason} (byte {error.start})"
     return str(error)
