@@ -11,7 +11,7 @@
 b'3'
 
 A read looks at the open epoch's rows, then at the epochs under way (newest first), then in the store. Keys that
-begin with ``\\x00`` are the engine's.
+begin with a zero byte are the engine's.
 
 Beside the bytes, an aggregator may `keep` the object that it made of a row and ask for it again with `kept`. Kept
 objects are a cache and nothing more: whatever an object knows has been `put` before `update` returns, so the
@@ -103,9 +103,7 @@ class Rows:
         memory: the budget that kept objects count against.
     """
 
-    def __init__(
-        self, store: Store, *, partition: int = 0, partitions: int = 1, memory: Memory | None = None
-    ) -> None:
+    def __init__(self, store: Store, *, partition: int = 0, partitions: int = 1, memory: Memory | None = None) -> None:
         self.partition = partition
         self.partitions = partitions
         self.dirty_bytes = 0
@@ -139,15 +137,14 @@ class Rows:
     def put(self, key: bytes, value: bytes) -> None:
         """Set the row at ``key``."""
         dirty = self._dirty
-        old = dirty.get(key)
-        self.dirty_bytes += len(value) + (len(key) if old is None else -len(old))
+        self.dirty_bytes += len(value) - len(dirty[key] or b"") if key in dirty else len(key) + len(value)
         dirty[key] = value
 
     def delete(self, key: bytes) -> None:
         """Remove the row at ``key``, if there is one."""
-        old = self._dirty.get(key)
-        self.dirty_bytes += len(key) if old is None else -len(old)
-        self._dirty[key] = None
+        dirty = self._dirty
+        self.dirty_bytes += -len(dirty[key] or b"") if key in dirty else len(key)
+        dirty[key] = None
 
     def range(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The rows of ``[start, end)`` in key order, as they are when the iteration begins."""

@@ -7,8 +7,9 @@ the values are joined and msgspec walks them once.
 >>> class Point(msgspec.Struct, gc=False):
 ...     x: int
 >>> decoder = RunDecoder(Point)
->>> decoder.decode([b'{"x":1}', b'{"x":2.5}', None, b'{"x":3}'])
-Decoded(records=[Point(x=1), Point(x=3)], positions=[0, 3], bad=[(1, 'Expected `int`, got `float` - at `$.x`'), (2, 'the value is null')])
+>>> decoder.decode([b'{"x":1}', b'{"x":2.5}', None, b'{"x":3}'])  # doctest: +NORMALIZE_WHITESPACE
+Decoded(records=[Point(x=1), Point(x=3)], positions=[0, 3],
+        bad=[(1, 'Expected `int`, got `float` - at `$.x`'), (2, 'the value is null')])
 """
 
 from __future__ import annotations
