@@ -35,9 +35,9 @@ class UsageError(StreamgaugeError):
 class BrokerUnreachable(StreamgaugeError):
     """No broker answered in time."""
 
-    def __init__(self, brokers: str, seconds: float) -> None:
+    def __init__(self, brokers: str, seconds: float, detail: str = "") -> None:
         super().__init__(
-            f"no Kafka broker answered at {brokers} within {seconds:g} s; "
+            f"no Kafka broker answered at {brokers} within {seconds:g} s{detail and f' ({detail})'}; "
             "start one (streamgauge broker start) or name yours (--brokers HOST:PORT)"
         )
 

@@ -1,0 +1,125 @@
+"""Reaching Kafka: does a broker answer, and what its errors mean to a person.
+
+    admin = connect(settings.kafka)      # within 10 s, or BrokerUnreachable; a refusal (TLS, SASL) says so at once
+
+librdkafka's own log lines go to the Python logger ``librdkafka``, never straight to stderr: give `client_logger` to
+every client that is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ops.suggest import did_you_mean
+from schemas.errors import BrokerUnreachable, StreamgaugeError, UsageError
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import AdminClient
+
+ANSWER_S = 10.0
+"""How long a command waits at its start for a broker to answer."""
+FIRST_ASK_S = 1.0
+
+_SECURITY = (
+    "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", "ssl.ca.location",
+    "ssl.certificate.location", "ssl.key.location", "ssl.key.password", "ssl.endpoint.identification.algorithm",
+    "enable.ssl.certificate.verification", "client.id", "bootstrap.servers", "compression.type", "linger.ms",
+)  # fmt: skip
+"""The properties that people set most, to suggest from; librdkafka itself knows all of them."""
+
+
+def client_logger() -> logging.Logger:
+    """Where Kafka clients log to: silent unless somebody (``-vv``, the worker) attaches a handler."""
+    logger = logging.getLogger("librdkafka")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def connect(kafka: Mapping[str, str], seconds: float = ANSWER_S) -> AdminClient:
+    """An admin client of a cluster that answers.
+
+    Args:
+        kafka: client properties.
+        seconds: how long to wait for the first answer.
+
+    Raises:
+        BrokerUnreachable: none answered in time.
+        StreamgaugeError: a broker answered and refused (TLS, authentication).
+        UsageError: a property is unknown or has a wrong value.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    _check_files(kafka)
+    seen: list[KafkaError] = []
+    try:
+        admin = AdminClient(cast("Any", {**kafka, "error_cb": seen.append}), logger=client_logger())
+    except KafkaException as error:
+        raise translate(error) from error
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            admin.list_topics(timeout=max(0.1, min(FIRST_ASK_S, deadline - time.monotonic())))
+            return admin
+        except KafkaException as error:
+            admin.poll(0)
+            _raise_refusal(kafka, seen)
+            if time.monotonic() >= deadline:
+                raise BrokerUnreachable(kafka["bootstrap.servers"], seconds, _detail(seen)) from error
+
+
+def translate(error: KafkaException) -> StreamgaugeError:
+    """What ``error`` means to a person, with its exit code."""
+    kafka_error: KafkaError = error.args[0]
+    text = kafka_error.str()
+    unknown = re.search(r'No such configuration property: "([^"]*)"', text)
+    if unknown:
+        return UsageError(f"-X {unknown[1]}: Kafka clients have no such property{did_you_mean(unknown[1], _SECURITY)}")
+    if kafka_error.name() == "_INVALID_ARG":
+        return UsageError(f"a Kafka client property (-X) does not fit: {text}")
+    return StreamgaugeError(f"Kafka: {text} ({kafka_error.name().lstrip('_')})")
+
+
+def _check_files(kafka: Mapping[str, str]) -> None:
+    """Name a missing certificate or key: librdkafka gives an error number for it."""
+    for key, value in kafka.items():
+        if key.startswith("ssl.") and key.endswith(".location") and value != "probe" and not Path(value).exists():
+            raise StreamgaugeError(f"{key}: {value}: no such file")
+
+
+def _raise_refusal(kafka: Mapping[str, str], seen: list[KafkaError]) -> None:
+    for error in seen:
+        if error.name() == "_AUTHENTICATION":
+            raise StreamgaugeError(
+                f"the broker at {kafka['bootstrap.servers']} refused the credentials: {_reason(error)}; "
+                "check -X sasl.mechanism, sasl.username, sasl.password"
+            )
+        if error.name() == "_SSL":
+            raise StreamgaugeError(
+                f"no TLS connection to {kafka['bootstrap.servers']}: {_reason(error)}; "
+                "check -X security.protocol and ssl.ca.location"
+            )
+        if "security.protocol" in error.str():
+            raise StreamgaugeError(
+                f"{kafka['bootstrap.servers']} closed the connection at once, as a TLS or SASL listener does; "
+                "check -X security.protocol"
+            )
+
+
+def _detail(seen: list[KafkaError]) -> str:
+    """The newest reason that says more than "all brokers are down"."""
+    return next((_reason(error) for error in reversed(seen) if error.name() != "_ALL_BROKERS_DOWN"), "")
+
+
+def _reason(error: KafkaError) -> str:
+    """The text of librdkafka without its thread name, its addresses and its timings."""
+    text = re.sub(r" \((after|in state|with)[^)]*\)", "", error.str()).strip()
+    text = re.sub(r"^\S*(bootstrap|/\d+): ", "", text)
+    return re.sub(r"^Connect to ipv[46]#\S+ failed: ", "", text)

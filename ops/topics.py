@@ -1,0 +1,221 @@
+"""The topics of a stream: which there must be, made when missing, refused when they do not fit.
+
+    ensure(settings.kafka, stream.schema)          # idempotent; what is missing gets the defaults
+
+Input, summaries and changelog of a stream have one partition count: the engine writes the summaries and the state
+of source partition *p* to partition *p*. A topic that says otherwise is a `TopicMismatch`, never adapted.
+"""
+
+# confluent_kafka types its admin results as Future[Unknown] and exports names that its stubs call private.
+# pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from ops.kafka import connect
+from schemas.errors import StreamgaugeError, TopicMismatch
+from schemas.wire import BATCH_BYTES, DEFAULT_PARTITIONS, WORKERS
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, TopicMetadata
+
+    from schemas.schema import Schema
+
+LETTERS_KEPT_MS = 30 * 86_400_000
+_BATCH = {"max.message.bytes": str(BATCH_BYTES)}
+_COMPACTED = {"cleanup.policy": "compact", **_BATCH}
+_VISIBLE_S = 15.0
+"""How long the cluster may take to show what was created."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it must be.
+
+    Args:
+        name: of the topic.
+        partitions: its own count, or None where the stream's count holds.
+        config: what is set when it is made.
+        required: which of ``config`` must hold of a topic that exists.
+    """
+
+    name: str
+    partitions: int | None
+    config: Mapping[str, str]
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A topic as it is; ``partitions`` is 0 when it is missing."""
+
+    name: str
+    partitions: int
+    replication: int = 0
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+    records: int = 0
+    """Offsets between the log's start and its end: at least as many as its records."""
+
+
+def wanted(schema: Schema[Any]) -> list[Topic]:
+    """The topics of one stream and the one that all workers share."""
+    names = schema.topics
+    return [
+        # LogAppendTime: `in the future` and the age of lag are measured against the broker's clock, not a client's.
+        Topic(names.input, None, {"message.timestamp.type": "LogAppendTime"}),
+        Topic(names.summaries, None, _COMPACTED, ("cleanup.policy",)),
+        Topic(names.changelog, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")),
+        Topic(names.dead_letters, 1, {"retention.ms": str(LETTERS_KEPT_MS), **_BATCH}),
+        Topic(names.replayed, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),
+        Topic(WORKERS, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),
+    ]
+
+
+def ensure(
+    kafka: Mapping[str, str], schema: Schema[Any], partitions: int | None = None, replication: int = 1
+) -> list[str]:
+    """Make what is missing of a stream's topics; twice is once.
+
+    Args:
+        kafka: client properties.
+        schema: of the stream.
+        partitions: of the stream; None takes the count of what exists already, else `DEFAULT_PARTITIONS`.
+        replication: copies of each partition that is made.
+
+    Returns:
+        The names of the topics that were made.
+
+    Raises:
+        TopicMismatch: one exists and does not fit.
+        StreamgaugeError: the cluster refused.
+    """
+    admin = connect(kafka)
+    topics = wanted(schema)
+    have = admin.list_topics(timeout=10).topics
+    count = _stream_count(topics, have, partitions)
+    missing = [topic for topic in topics if topic.name not in have]
+    _check_config(admin, [topic for topic in topics if topic.name in have])
+    if missing:
+        _create(admin, missing, count, replication)
+        _await_visible(admin, [topic.name for topic in missing])
+    return [topic.name for topic in missing]
+
+
+def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
+    """The stream's topics as they are, missing ones included.
+
+    Raises:
+        TopicMismatch: one does not fit the others.
+    """
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    topics = wanted(schema)
+    have = admin.list_topics(timeout=10).topics
+    _stream_count(topics, have, None)
+    present = [topic.name for topic in topics if topic.name in have]
+    config = _config(admin, present)
+    partitions = [TopicPartition(name, p) for name in present for p in have[name].partitions]
+    first = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.earliest())))
+    last = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.latest())))
+    records = dict.fromkeys(present, 0)
+    for partition in partitions:
+        records[partition.topic] += last[partition].result().offset - first[partition].result().offset
+    return [
+        Found(
+            topic.name,
+            len(have[topic.name].partitions),
+            min(len(p.replicas) for p in have[topic.name].partitions.values()),
+            config.get(topic.name, {}),
+            records[topic.name],
+        )
+        if topic.name in have
+        else Found(topic.name, 0)
+        for topic in topics
+    ]
+
+
+def _stream_count(topics: list[Topic], have: Mapping[str, TopicMetadata], asked: int | None) -> int:
+    """The one partition count of a stream's topics."""
+    counts = {topic.name: len(have[topic.name].partitions) for topic in topics if topic.name in have}
+    shared = {topic.name: counts[topic.name] for topic in topics if topic.partitions is None and topic.name in counts}
+    if len(set(shared.values())) > 1:
+        listed = ", ".join(f"{name} has {count}" for name, count in shared.items())
+        raise TopicMismatch(
+            f"the topics of a stream must have one partition count, but {listed}; "
+            "delete the one that is wrong (kafka-topics --delete) and run: streamgauge topics create"
+        )
+    found = next(iter(shared.values()), None)
+    if asked is not None and found is not None and asked != found:
+        raise TopicMismatch(
+            f"{', '.join(shared)} have {found} partitions, not {asked}; the count of a stream with state cannot be "
+            "changed: delete its topics first, or leave --partitions away"
+        )
+    if counts.get(WORKERS, 1) != 1:
+        raise TopicMismatch(f"{WORKERS} has {counts[WORKERS]} partitions, not 1; delete it, and it is made anew")
+    return found or asked or DEFAULT_PARTITIONS
+
+
+def _check_config(admin: AdminClient, topics: list[Topic]) -> None:
+    """Refuse a topic that would lose what must be kept, as one that a broker made by itself would."""
+    config = _config(admin, [topic.name for topic in topics if topic.required])
+    for topic in topics:
+        for key in topic.required:
+            value = config.get(topic.name, {}).get(key)
+            if value is None:
+                continue
+            fits = int(value) >= int(topic.config[key]) if value.isdigit() else value == topic.config[key]
+            if not fits:
+                raise TopicMismatch(
+                    f"{topic.name} has {key}={value}, but needs {topic.config[key]}; change it: "
+                    f"kafka-configs --alter --entity-type topics --entity-name {topic.name} "
+                    f"--add-config {key}={topic.config[key]}"
+                )
+
+
+def _config(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """The configuration of topics; nothing of those that we may not ask about."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import ConfigResource, ResourceType
+
+    if not names:
+        return {}
+    answers = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
+    config: dict[str, dict[str, str]] = {}
+    for resource, answer in answers.items():
+        try:
+            config[resource.name] = {key: entry.value for key, entry in answer.result(timeout=10).items()}
+        except KafkaException as error:
+            if error.args[0].name() not in {"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"}:
+                raise
+    return config
+
+
+def _create(admin: AdminClient, topics: list[Topic], count: int, replication: int) -> None:
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import NewTopic
+
+    news = [NewTopic(t.name, t.partitions or count, replication, config=dict(t.config)) for t in topics]
+    for name, made in admin.create_topics(news, operation_timeout=10, request_timeout=20).items():
+        try:
+            made.result()
+        except KafkaException as error:
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody was as quick as we
+                raise StreamgaugeError(f"the topic {name} cannot be made: {error.args[0].str()}") from error
+
+
+def _await_visible(admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:
+    """Wait until every partition has a leader: a client that comes next must find them."""
+    deadline = clock() + _VISIBLE_S
+    while True:
+        have = admin.list_topics(timeout=10).topics
+        if all(name in have and all(p.leader >= 0 for p in have[name].partitions.values()) for name in names):
+            return
+        if clock() > deadline:
+            raise StreamgaugeError(f"{', '.join(names)}: no leader after {_VISIBLE_S:g} s; are all brokers up?")
+        time.sleep(0.05)
