@@ -1,0 +1,87 @@
+"""``streamgauge worker [STREAM…]``: keep the summaries of streams up to date."""
+
+from __future__ import annotations
+
+import click
+
+from ops.counting import COUNTING, counting
+from ops.options import STREAM, Command, command_options
+from ops.settings import (
+    ADVERTISE,
+    EPOCH,
+    HTTP,
+    ID,
+    LEAVE,
+    MEMORY,
+    PROCESSES,
+    SKIP_LOST,
+    STANDBYS,
+    Settings,
+)
+
+
+@click.command(cls=Command)
+@click.argument("streams", metavar="[STREAM]...", nargs=-1, type=STREAM)
+@command_options(
+    ID,
+    PROCESSES,
+    EPOCH,
+    STANDBYS,
+    HTTP,
+    ADVERTISE,
+    MEMORY,
+    SKIP_LOST,
+    LEAVE,
+    *COUNTING,
+)
+def command(settings: Settings, streams: tuple[str, ...]) -> None:
+    """Count what arrives in the STREAMs (default: all) and publish their summaries, until SIGTERM or Ctrl-C.
+
+    Logs "ready" when all of its partitions are restored. A broker that cannot be reached is waited for. SIGTERM:
+    the epoch is finished and committed, exit 0 within 10 s.
+    """
+    import asyncio
+    import logging
+    import sys
+    from pathlib import Path
+
+    from ops import console
+    from ops.registry import names
+    from ops.worker import logs
+    from ops.worker.order import Order
+    from ops.worker.parent import Plan, Worker
+
+    style: logs.Style = "json"
+    if sys.stderr.isatty():
+        style = "color" if console.wants_color(sys.stderr) else "plain"
+    level = logging.WARNING if settings.quiet else logging.DEBUG if settings.verbose else logging.INFO
+    logs.set_up(style, level, {})
+    http, advertise = settings[HTTP], settings[ADVERTISE]
+    worker = Worker(
+        Plan(
+            worker=settings[ID],
+            data=settings.data.absolute(),
+            streams=list(dict.fromkeys(streams)) or list(names()),
+            processes=settings[PROCESSES],
+            http=http,
+            advertise=str(advertise) if advertise else None,
+            order=Order(
+                stream="",
+                worker="",
+                instance="",
+                pid=0,
+                kafka=settings.kafka,
+                state_dir=Path(),
+                counting=counting(settings),
+                epoch_s=settings[EPOCH] / 1000,
+                standbys=settings[STANDBYS],
+                memory_bytes=settings[MEMORY],
+                skip_lost=settings[SKIP_LOST],
+                leave=settings[LEAVE],
+                log_style=style,
+                log_level=level,
+                debug=settings.debug,
+            ),
+        )
+    )
+    asyncio.run(worker.run())

@@ -1,0 +1,334 @@
+"""An engine process: one stream's engine, from the worker's order to a good end.
+
+    waiting     until a broker answers (a line every 10 s), then make the topics that are missing
+    restoring   the engine has partitions whose state is not here yet
+    ready       all of them are
+    failed      doubt about state: one line, exit 70; ``final`` when a restart cannot help
+
+Started by `ops.worker.process` only. Two things end it: SIGTERM, and the end of its stdin, which means that its
+worker is gone. A thread watches stdin, so that an event loop that hangs ends, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+from urllib.request import urlopen
+
+import uvloop
+
+from ops.kafka import connect
+from ops.registry import stream as stream_named
+from ops.topics import ensure
+from ops.worker import directory, logs
+from ops.worker.answers import answer_on, owned
+from ops.worker.directory import Entry
+from ops.worker.lock import alive
+from ops.worker.order import Order
+from processors import Engine, EngineSettings
+from schemas.errors import BrokerUnreachable, LostInput, StreamgaugeError, TopicMismatch, UsageError
+from schemas.schema import Schema
+
+FAILED = 70
+"""Exit code of a doubt (``EX_SOFTWARE``): the worker starts the engine again."""
+LOOK_S = 0.25
+BEAT_S = 10.0
+ORPHAN_S = 8.0
+"""What an engine whose worker was killed gets to finish its epoch."""
+
+T = TypeVar("T")
+
+log = logging.getLogger("streamgauge.worker")
+
+
+class IdTaken(StreamgaugeError):
+    """Another worker of this machine, with another ``--data``, serves the stream under this id."""
+
+
+FINAL = (UsageError, TopicMismatch, LostInput, IdTaken)
+"""Only a person can mend these; the process ends with the exit code that the worker is to end with."""
+
+
+class Child:
+    """One engine process.
+
+    Args:
+        order: what to do.
+        reports: where reports go (the worker reads them).
+    """
+
+    def __init__(self, order: Order, reports: int) -> None:
+        self._order = order
+        self._reports = reports
+        self._told: tuple[str, str] | None = None
+        self._told_at = 0.0
+        self._stopping = asyncio.Event()
+        self._entry = Entry(
+            worker=order.worker,
+            instance=order.instance,
+            stream=order.stream,
+            http=order.advertise,
+            pid=order.pid,
+            host=socket.gethostname(),
+            started=time.time(),
+        )
+
+    async def run(self) -> None:
+        """Serve the stream until the process is told to stop.
+
+        Raises:
+            StreamgaugeError: doubt about state, or something that only a person can mend.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        threading.Thread(target=self._end_with_worker, args=(loop,), name="lifeline", daemon=True).start()
+        stream = stream_named(self._order.stream)
+        self._tell("waiting", f"the engine asks for a broker at {self._order.kafka['bootstrap.servers']}")
+        partitions = await self._broker_ready(lambda: self._topics(stream.schema))
+        if partitions is None:
+            return
+        await self._broker_ready(self._refuse_taken_id)
+        if self._stopping.is_set():
+            return
+        self._tell("restoring", "the engine joins its group")
+        engine = Engine(stream.schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
+        runner = None
+        if self._order.listen_fd >= 0:
+            runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner)
+        engine_run = asyncio.ensure_future(engine.run())
+        watch = asyncio.create_task(self._watch(engine))
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({engine_run, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            if not engine_run.done():
+                self._tell("stopping", "the engine finishes its epoch")
+                told = engine.stop()
+                if inspect.isawaitable(told):
+                    await told
+            await engine_run
+            if not self._stopping.is_set():
+                raise StreamgaugeError("the engine ended without being told to")
+        finally:
+            watch.cancel()
+            stopped.cancel()
+            if runner is not None:
+                await runner.cleanup()
+        with suppress(StreamgaugeError):  # the broker is away; readers of the entry ask before they believe it
+            await in_thread(lambda: directory.remove(self._order.kafka, self._entry))
+
+    def fail(self, error: Exception) -> int:
+        """Say in one line why the process ends; returns its exit code."""
+        reason = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
+        log.error("engine failed", extra={"reason": reason}, exc_info=error if self._order.debug else None)
+        final = isinstance(error, FINAL)
+        self._tell("failed", reason, final=final)
+        return error.exit_code if final else FAILED
+
+    # -- before the engine
+
+    async def _broker_ready(self, act: Callable[[], T]) -> T | None:
+        """Do ``act``, for as long as no broker answers again and again; None when told to stop."""
+        while not self._stopping.is_set():
+            stopped = asyncio.create_task(self._stopping.wait())
+            acting = asyncio.ensure_future(in_thread(act))
+            try:
+                await asyncio.wait({acting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if acting.done():
+                    return acting.result()
+            except BrokerUnreachable as error:
+                log.warning("no broker answers", extra={"brokers": self._order.kafka["bootstrap.servers"]})
+                self._tell("waiting", str(error))
+            finally:
+                stopped.cancel()
+        return None
+
+    def _topics(self, schema: Schema[Any]) -> int:
+        """Make the topics that are missing; the partition count of the stream."""
+        ensure(self._order.kafka, schema)
+        found = connect(self._order.kafka).list_topics(schema.topics.input, timeout=10)
+        return len(found.topics[schema.topics.input].partitions)
+
+    def _refuse_taken_id(self) -> None:
+        """Two members of one group instance would throw each other out for ever."""
+        for entry in directory.read(self._order.kafka):
+            if (
+                entry.key == self._entry.key
+                and entry.host == self._entry.host
+                and entry.pid != self._order.pid
+                and alive(str(entry.pid))
+                and answers(entry)
+            ):
+                raise IdTaken(
+                    f"worker id {entry.worker!r} is in use by process {entry.pid} on this machine "
+                    "(with another --data); stop it, or give this one another --id"
+                )
+
+    def _engine_settings(self, partitions: int) -> EngineSettings:
+        order = self._order
+        return EngineSettings(
+            kafka=order.kafka,
+            state_dir=order.state_dir,
+            worker=order.worker,
+            instance=order.instance,
+            epoch_s=order.epoch_s,
+            standbys=order.standbys,
+            memory_bytes=order.memory_bytes,
+            skip_lost=order.skip_lost,
+            advertise=order.advertise,
+            leave=order.leave,
+            partitions=partitions,
+        )
+
+    # -- beside the engine
+
+    async def _watch(self, engine: Engine[Any]) -> None:
+        """Report what the engine is at, and keep its entry in the directory true."""
+        published: tuple[list[int], list[int]] | None = None
+        lines_at = time.monotonic()
+        while True:
+            if engine.ready:
+                self._tell("ready", "")
+                lines_at = time.monotonic()
+            else:
+                self._tell("restoring", engine.why_not_ready)
+                if time.monotonic() - lines_at >= BEAT_S:
+                    lines_at = time.monotonic()
+                    log.info("engine waits", extra={"reason": engine.why_not_ready})
+            holds = (owned(engine), followed(engine))
+            if holds != published and engine.ready:
+                try:
+                    await in_thread(lambda holds=holds: self._publish(*holds))
+                    published = holds
+                except StreamgaugeError as error:
+                    log.warning("cannot tell others what this worker serves", extra={"reason": str(error)})
+            await asyncio.sleep(LOOK_S)
+
+    def _publish(self, active: list[int], standby: list[int]) -> None:
+        self._entry = replace(self._entry, active=active, standby=standby)
+        directory.publish(self._order.kafka, self._entry)
+
+    async def _owner(self, partition: int) -> Entry | None:
+        """Who else says that it serves ``partition`` of this stream; the newest word counts."""
+        with suppress(StreamgaugeError):
+            entries = await in_thread(lambda: directory.read(self._order.kafka))
+            claims = [e for e in entries if e.stream == self._order.stream and partition in e.active]
+            return max(claims, key=lambda entry: entry.started, default=None)
+        return None
+
+    def _tell(self, state: str, reason: str, *, final: bool = False) -> None:
+        now = time.monotonic()
+        if (state, reason) == self._told and now - self._told_at < BEAT_S:
+            return
+        self._told, self._told_at = (state, reason), now
+        line = json.dumps({"state": state, "reason": reason, "final": final}).encode() + b"\n"
+        with suppress(OSError):  # the worker is gone: stdin says so, too
+            os.write(self._reports, line)
+
+    def _end_with_worker(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        if not self._stopping.is_set():
+            log.warning("the worker is gone, its engine ends")
+        with suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(self._stopping.set)
+        time.sleep(ORPHAN_S)
+        os._exit(FAILED)
+
+
+def followed(engine: Engine[Any]) -> list[int]:
+    """The partitions whose state ``engine`` follows as a standby."""
+    partitions: dict[str, dict[str, Any]] = engine.status()["partitions"]
+    return sorted(int(number) for number, partition in partitions.items() if partition["role"] == "standby")
+
+
+def answers(entry: Entry) -> bool:
+    """Whether the worker of ``entry`` is the one that answers at its address."""
+    if entry.http is None:
+        return True  # its process runs, and more cannot be known
+    try:
+        with urlopen(f"http://{entry.http}/status", timeout=3) as answer:
+            return json.load(answer)["pid"] == entry.pid
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+async def in_thread(act: Callable[[], T]) -> T:
+    """``act`` in a thread that does not hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(set_it: Callable[[Any], None], value: Any) -> None:
+        if not done.done():
+            set_it(value)
+
+    def run() -> None:
+        try:
+            result = act()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            outcome: tuple[Callable[[Any], None], Any] = (done.set_exception, error)
+        else:
+            outcome = (done.set_result, result)
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name="call", daemon=True).start()
+    return await done
+
+
+def main() -> None:
+    """Run the order on stdin; ends the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the worker decides
+    # What libraries print must not end up among the reports.
+    reports = os.dup(1)
+    os.dup2(2, 1)
+    order = Order.of(_first_line(0))
+    logs.set_up(order.log_style, order.log_level, {"stream": order.stream, "instance": order.instance})
+    gc.set_threshold(50_000, 20, 100)
+
+    async def run() -> int:
+        child = Child(order, reports)
+        try:
+            await child.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with one line
+            return child.fail(error)
+        return 0
+
+    code = _run(run())
+    # Not sys.exit: threads of Kafka clients that wait for a broker must not hold up the end.
+    os._exit(code)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _first_line(fd: int) -> bytes:
+    """A line of ``fd``, and nothing behind it read; buffers would swallow the end that the lifeline waits for."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        more = os.read(fd, 1)
+        if not more:
+            sys.exit("ops.worker.child is started by streamgauge worker")
+        line += more
+    return bytes(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""When a failed engine process starts again, and when its worker gives up.
+
+An engine that stops at a doubt (`schemas.errors.StateError`) is started again from its last stamp. Waits grow so
+that a trouble that stays does not become a storm of starts, which would keep a struggling broker down.
+
+>>> restarts = Restarts()
+>>> [restarts.failed(now=0, broker_answers=True) for _ in range(6)]
+[2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+>>> restarts.ready(now=100)                                # all its partitions are restored
+>>> restarts.failed(now=161, broker_answers=True)          # a minute later: the count began anew
+2.0
+"""
+
+from __future__ import annotations
+
+FIRST_S = 2.0
+MOST_S = 30.0
+LIMIT = 10
+"""This many failures in a row, while the broker answers, end the worker."""
+CALM_S = 60.0
+"""A minute of ``ready`` resets the count."""
+
+
+class Restarts:
+    """Counts the failures in a row of one engine process. Times are seconds of any clock that only rises."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._tries = 0
+        self._ready_since: float | None = None
+
+    def ready(self, now: float) -> None:
+        """The process is ready, since now unless it has been before."""
+        if self._ready_since is None:
+            self._ready_since = now
+
+    def unready(self) -> None:
+        """The process is no longer ready (a rebalance, an outage)."""
+        self._ready_since = None
+
+    def failed(self, now: float, *, broker_answers: bool) -> float | None:
+        """The process ended by itself.
+
+        Args:
+            now: the moment, in seconds.
+            broker_answers: a failure without a broker is none: the process starts again for as long as it takes.
+
+        Returns:
+            Seconds to wait before the next start; None when it is time to give up.
+        """
+        if self._ready_since is not None and now - self._ready_since >= CALM_S:
+            self.failures = self._tries = 0
+        self._ready_since = None
+        self._tries += 1
+        if broker_answers:
+            self.failures += 1
+            if self.failures >= LIMIT:
+                return None
+        return min(MOST_S, FIRST_S * 2.0 ** min(self._tries - 1, 8))
