@@ -68,6 +68,9 @@ class Aggregator(ABC, Generic[R]):
     version: int = 1
     """Of the rows' format. A store or changelog of another version is refused."""
 
+    needs_broker_time: bool = False
+    """Whether `update` looks at ``Batch.broker_ms`` (empty where it does not: a look at each record costs)."""
+
     @abstractmethod
     def update(self, rows: Rows, batch: Batch[R]) -> Changes:
         """Count ``batch``. When it returns, all it did is in ``rows``."""

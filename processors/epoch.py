@@ -1,0 +1,127 @@
+"""An epoch: what becomes durable together, in one Kafka transaction.
+
+Changed rows, the summaries of changed entities, dead letters, and the stamp (the next source offset). Either all of
+it is there for every ``read_committed`` reader, or none of it.
+
+>>> stamp = Stamp(offset=42, version=1)
+>>> Stamp.decode(stamp.encode()) == stamp
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from aggregators.rows import Changes
+from schemas.errors import StateError
+from schemas.wire import (
+    LETTER_FILE,
+    LETTER_GROUP,
+    LETTER_LINE,
+    LETTER_MESSAGE,
+    LETTER_OFFSET,
+    LETTER_PARTITION,
+    LETTER_TOPIC,
+    ORIGIN,
+)
+
+from processors.run import KafkaRecord
+
+STAMP_KEY = b"\x00stamp"
+"""The stamp's key in the changelog and in the store. Keys that begin with NUL are the engine's."""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """The only authority on what has been counted.
+
+    Args:
+        offset: the next source offset to count.
+        version: of the rows' format (``Aggregator.version``).
+    """
+
+    offset: int
+    version: int
+
+    def encode(self) -> bytes:
+        """The stamp's row."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, row: bytes) -> Stamp:
+        """Read a stamp's row.
+
+        Raises:
+            StateError: it is none.
+        """
+        try:
+            return msgspec.json.decode(row, type=cls)
+        except msgspec.DecodeError as error:
+            raise StateError(f"the stamp {row[:60]!r} cannot be read ({error}); delete this state directory") from error
+
+
+class Letter(NamedTuple):
+    """A dead letter, ready to be sent."""
+
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Summary(NamedTuple):
+    """A summary, ready to be sent; no value removes the entity (a tombstone)."""
+
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(slots=True)
+class Epoch:
+    """What one partition makes durable at once.
+
+    Args:
+        first: the source offset at which it begins.
+        stamp: where the next one begins, with the format's version.
+        records: how many source records it counted or refused.
+        rows: changed rows by key.
+        summaries: of the entities that changed.
+        letters: of the records that could not be counted.
+    """
+
+    first: int
+    stamp: Stamp
+    records: int
+    rows: Changes
+    summaries: list[Summary]
+    letters: list[Letter]
+
+
+def letter_of(record: KafkaRecord, topic: str, partition: int, group: str, reason: str) -> Letter:
+    """The dead letter of an input record: its original bytes, where it is from and why it is here."""
+    headers = [
+        (LETTER_TOPIC, topic.encode()),
+        (LETTER_PARTITION, b"%d" % partition),
+        (LETTER_OFFSET, b"%d" % record.offset),
+        (LETTER_GROUP, group.encode()),
+        (LETTER_MESSAGE, reason.encode()),
+    ]
+    for name, value in record.headers:
+        if name == ORIGIN and value:
+            file, colon, line = value.rpartition(b":")
+            if colon and line.isdigit():
+                headers += [(LETTER_FILE, file), (LETTER_LINE, line)]
+    return Letter(record.key, record.value or b"", headers)
+
+
+def lost_letter(topic: str, partition: int, group: str, first: int, next: int) -> Letter:
+    """The dead letter that stands for the source offsets ``[first, next)``, which retention removed uncounted."""
+    headers = [
+        (LETTER_TOPIC, topic.encode()),
+        (LETTER_PARTITION, b"%d" % partition),
+        (LETTER_OFFSET, b"%d" % first),
+        (LETTER_GROUP, group.encode()),
+        (LETTER_MESSAGE, f"lost input [{first}, {next})".encode()),
+    ]
+    return Letter(None, b"", headers)

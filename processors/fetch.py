@@ -1,0 +1,79 @@
+"""Turn what aiokafka fetched into runs, batch by batch, without a Python call per record.
+
+aiokafka's public ``getmany`` makes a ``ConsumerRecord`` of every record, which costs three times what the whole
+parse costs. So this module reads the fetcher's own buffers. Each private name used here is held by
+``tests/unit/test_private_names.py``; the fall-back, should one break, is ``getmany``.
+
+What must hold, as in aiokafka's ``PartitionRecords._unpack_records``, which this mirrors:
+
+* a batch of an aborted transaction and a control batch yield no record, but move the position;
+* a batch may begin below the position (a seek into its middle): the records below are skipped;
+* the position after a batch is the batch's end, also where compaction removed its last records.
+"""
+
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiokafka.conn
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
+from aiokafka.errors import CorruptRecordException
+from aiokafka.structs import TopicPartition
+
+from processors.run import KafkaRecord, Run
+
+aiokafka.conn.READER_LIMIT = 4 << 20
+"""The default of 64 KiB pauses and resumes the socket once per 128 KiB of a fetch response of several MB."""
+
+
+def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run | None:
+    """Take the next run out of a fetched buffer.
+
+    Args:
+        tp: the partition.
+        result: aiokafka's buffer of it; its position moves past what is taken.
+        max_records: no further batch is begun when the run holds this many.
+
+    Returns:
+        The run, or None when the buffer is stale (a seek, a rebalance) or used up.
+
+    Raises:
+        CorruptRecordException: a batch's checksum is wrong.
+    """
+    if not result.check_assignment(tp) or not result.has_more():
+        return None
+    state: Any = result._assignment.state_value(tp)
+    buffer: Any = result._partition_records
+    batches: Any = buffer._records
+    nbytes: int = batches.size_in_bytes()
+    committed_only: bool = buffer._isolation_level == READ_COMMITTED
+    first: int = buffer.next_fetch_offset
+    position = first
+    records: list[KafkaRecord] = []
+    while len(records) < max_records and batches.has_next():
+        batch: Any = batches.next_batch()
+        if buffer._check_crcs and not batch.validate_crc():
+            raise CorruptRecordException(f"wrong checksum in {tp.topic}-{tp.partition} at {batch.base_offset}")
+        wanted = not batch.is_control_batch
+        if committed_only and batch.producer_id is not None:
+            buffer._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and buffer._contains_abort_marker(batch):
+                buffer._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in buffer._aborted_producers:
+                wanted = False
+        if wanted:
+            if batch.base_offset < position:
+                records += [record for record in batch if record.offset >= position]
+            else:
+                records += batch
+        position = buffer.next_fetch_offset = batch.next_offset
+    result._update_position()
+    if not batches.has_next():
+        result._partition_records = None
+    if position == first:
+        return None
+    end = state.lso if committed_only else state.highwater
+    return Run(tp.topic, tp.partition, first=first, next=position, records=records, end=end or position, nbytes=nbytes)

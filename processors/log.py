@@ -1,0 +1,159 @@
+"""The transactional log of one partition: what the engine needs of it, and Kafka's.
+
+    log = KafkaLog(kafka, schema.topics, partition=3, transactional_id=…)
+    log.fence()              # ends a former owner's transaction, waits for its markers; makes a zombie's sends fail
+    offset = log.commit(epoch)   # all of the epoch or nothing; the changelog offset of its stamp
+
+librdkafka's transactional producers were chosen over aiokafka's: 64 of them cost a quarter of the CPU a round, and
+their blocking calls fit a thread that holds no lock of the event loop. Neither offers the generation check of KIP-447
+to a consumer that is not its own, hence one transactional id per partition: a newer owner fences the older by it.
+
+Every call blocks: call from a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from processors.epoch import STAMP_KEY, Epoch
+from schemas.errors import Fenced, StateError
+from schemas.wire import BATCH_BYTES, Topics
+
+TRANSACTION_TIMEOUT_MS = 60_000
+"""After so long without its producer the broker ends a transaction by itself (nobody took the partition over)."""
+FENCE_TIMEOUT_S = 60.0
+COMMIT_TIMEOUT_S = 90.0
+"""Beyond the transaction's own time-out: a broker's absence is ridden out until the transaction cannot survive."""
+
+_FENCING_CODES = frozenset(
+    {
+        KafkaError._FENCED,  # pyright: ignore[reportPrivateUsage] - confluent-kafka's public names begin so
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
+
+
+class TransactionLog(Protocol):
+    """What a partition needs to make its epochs durable."""
+
+    def fence(self) -> None:
+        """Become the only writer; return when whatever a former writer committed is readable."""
+        ...
+
+    def commit(self, epoch: Epoch) -> int:
+        """Make ``epoch`` durable, all of it or nothing; the changelog offset of its stamp (its last entry)."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; an open transaction is left to the next owner's fence."""
+        ...
+
+
+class KafkaLog:
+    """The transactional log of one partition on Kafka.
+
+    Args:
+        kafka: librdkafka client properties.
+        topics: of the stream.
+        partition: the number that rows and summaries go to.
+        transactional_id: by which a newer owner fences this one.
+    """
+
+    def __init__(self, kafka: Mapping[str, str], topics: Topics, partition: int, transactional_id: str) -> None:
+        self._topics = topics
+        self._partition = partition
+        self._id = transactional_id
+        self._settings: dict[str, Any] = {
+            "compression.type": "lz4",
+            **kafka,
+            "client.id": transactional_id,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "acks": "all",
+            "linger.ms": 5,
+            "batch.size": 1 << 20,
+            "batch.num.messages": 100_000,
+            "message.max.bytes": BATCH_BYTES,
+            # An epoch is bounded by the engine, not by the client's queue.
+            "queue.buffering.max.messages": 0,
+            "queue.buffering.max.kbytes": 2_097_151,
+            # Its lines would go to stderr past the worker's log; what matters comes back as an exception.
+            "log_level": 0,
+        }
+        self._producer: Producer | None = None
+
+    def fence(self) -> None:
+        """Become the only writer (see `TransactionLog.fence`).
+
+        A new producer each time, also where this process already holds one: `commit_transaction` returns before the
+        markers are in the log, and only ``InitProducerId`` waits for them.
+
+        Raises:
+            StateError: the coordinator did not answer in time, or refused.
+        """
+        self.close()
+        producer = Producer(self._settings)
+        try:
+            producer.init_transactions(FENCE_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._failed("cannot take over", error) from error
+        self._producer = producer
+
+    def commit(self, epoch: Epoch) -> int:
+        """Send ``epoch`` in one transaction (see `TransactionLog.commit`).
+
+        Raises:
+            Fenced: another worker owns the partition now; nothing of the epoch is visible.
+            StateError: the epoch's fate is unknown; the next owner's fence decides it and the stamp tells.
+        """
+        producer = self._producer
+        if producer is None:
+            raise StateError(f"{self._id} was not fenced before its first epoch")
+        stamped: list[int] = []
+        errors: list[KafkaError] = []
+
+        def on_stamp(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                errors.append(error)
+            else:
+                offset = message.offset()
+                stamped.append(-1 if offset is None else offset)
+
+        topics, partition = self._topics, self._partition
+        try:
+            producer.begin_transaction()
+            send = producer.produce
+            for letter in epoch.letters:
+                send(topics.dead_letters, letter.value, letter.key, headers=list(letter.headers))
+            for key, value in epoch.summaries:
+                send(topics.summaries, value, key, partition)
+            for key, value in epoch.rows.items():
+                send(topics.changelog, value, key, partition)
+            # Last, so that its offset is the epoch's end: the store may say "I hold all up to here".
+            send(topics.changelog, epoch.stamp.encode(), STAMP_KEY, partition, on_delivery=on_stamp)
+            producer.commit_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._failed("cannot commit an epoch", error) from error
+        except BufferError as error:
+            raise StateError(f"{self._id} cannot queue an epoch: {error}") from error
+        if errors or len(stamped) != 1 or stamped[0] < 0:
+            # A duplicate sequence counts as success and carries no offset: the changelog must be read again.
+            raise StateError(f"{self._id}: the stamp was acknowledged without an offset ({errors or stamped})")
+        return stamped[0]
+
+    def close(self) -> None:
+        """Let go of the producer (see `TransactionLog.close`)."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            # Not flushed: messages of an epoch that was never committed must not be waited for.
+            producer.purge()
+
+    def _failed(self, what: str, error: KafkaException) -> StateError:
+        cause: KafkaError = error.args[0]
+        if cause.code() in _FENCING_CODES:
+            return Fenced(f"{self._id} {what}: another worker owns this partition now ({cause.str()})")
+        return StateError(f"{self._id} {what}: {cause.str()}")

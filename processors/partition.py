@@ -1,0 +1,290 @@
+"""One partition of a stream: its rows, its stamp and its open epoch. No Kafka, no files, no clock of its own.
+
+    partition.accept(run)            # counts it, or says that offsets are missing before it
+    epoch = partition.seal()         # what changed since the last epoch
+    offset = log.commit(epoch)       # durable: all of it or nothing
+    partition.committed(epoch, offset)
+    partition.settle()               # committed rows into the local store, some epochs at once
+
+Invariants, checked here and on in production:
+
+* ``stamp.offset`` ≤ ``position`` ≤ the source's end; neither ever falls.
+* A run is counted at most once: what lies below ``position`` is cut, a gap above it is refused.
+* One epoch is under way at a time, while the next one fills.
+* The store receives committed epochs only, in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+import orjson
+
+from aggregators.aggregator import Aggregator, Batch
+from aggregators.rows import Changes, Rows, Store
+from processors.epoch import STAMP_KEY, Epoch, Letter, Stamp, Summary, letter_of, lost_letter
+from processors.run import KafkaRecord, Run
+from schemas.errors import StateError
+from schemas.schema import Schema
+
+R = TypeVar("R")
+
+BATCH_RECORDS = 32_768
+"""Records that an aggregator is handed at the most at once: enough to spread its cost per entity, few enough to hold."""
+EPOCH_BYTES = 16 << 20
+"""Changed rows that end an epoch early: what a transaction sends at once, and a crash would count again."""
+CATCH_UP = 4
+"""While more input waits than a batch holds, an epoch may last so many times its time: rows that change again and
+again are then sent once, and nobody waits for a summary that is about to be outdated."""
+
+
+class WritableStore(Store, Protocol):
+    """A store that holds a prefix of the changelog."""
+
+    offset: int
+
+    def write(self, rows: Changes, offset: int) -> None:
+        """Write committed rows and the changelog offset of the last of them, at once."""
+        ...
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a partition has done since this process took it over."""
+
+    records: int = 0
+    epochs: int = 0
+    summaries: int = 0
+    rows: int = 0
+    row_bytes: int = 0
+    replayed: int = 0
+    letters: dict[str, int] = field(default_factory=dict[str, int])
+
+
+class Partition(Generic[R]):
+    """The counting of one source partition.
+
+    Args:
+        schema: of the stream.
+        aggregator: of the stream.
+        rows: of the partition, over ``store``.
+        store: what holds them between two lives of the process.
+        position: where counting begins (`start_position`).
+        clock: seconds, monotonic.
+        epoch_s: how long an epoch lasts.
+    """
+
+    def __init__(
+        self,
+        schema: Schema[R],
+        aggregator: Aggregator[R],
+        rows: Rows,
+        store: WritableStore,
+        *,
+        position: int,
+        clock: Callable[[], float],
+        epoch_s: float,
+    ) -> None:
+        self.number = rows.partition
+        self.rows = rows
+        self.store = store
+        self.position = position
+        """The next source offset to count."""
+        self.end = position
+        """The source's committed end, as last heard."""
+        self.stamp = Stamp(position, aggregator.version)
+        """What is durable."""
+        self.counters = Counters()
+        self._schema = schema
+        self._decoder = schema.decoder
+        self._topic = schema.topics.input
+        self._group = schema.topics.app
+        self._aggregator = aggregator
+        self._clock = clock
+        self._epoch_s = epoch_s
+        self._waiting: list[KafkaRecord] = []
+        self._changed: dict[str, None] = {}
+        self._letters: list[Letter] = []
+        self._records = 0
+        self._opened_at: float | None = None
+        self._under_way: Epoch | None = None
+        self._unsettled: list[tuple[Epoch, int]] = []
+
+    # -- counting
+
+    def accept(self, run: Run) -> bool:
+        """Take ``run`` into the open epoch.
+
+        Returns:
+            False when offsets are missing between what is counted and the run: seek back to ``position``. A run that
+            is counted already is taken and changes nothing.
+        """
+        self.end = max(self.end, run.end)
+        if run.first > self.position:
+            return False
+        if run.first < self.position:
+            self.counters.replayed += min(self.position, run.next) - run.first
+            run = run.since(self.position)
+        if run.next <= self.position:
+            return True
+        self.position = run.next
+        if run.records:
+            if self._opened_at is None:
+                self._opened_at = self._clock()
+            self._waiting += run.records
+            if len(self._waiting) >= BATCH_RECORDS:
+                self._count()
+        return True
+
+    def skip_lost(self, log_start: int) -> None:
+        """Go on at ``log_start`` though ``[position, log_start)`` was never counted; a letter names the gap."""
+        self._letters.append(lost_letter(self._topic, self.number, self._group, self.position, log_start))
+        self._count_letter("lost input")
+        self.position = log_start
+        if self._opened_at is None:
+            self._opened_at = self._clock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the open epoch holds anything."""
+        return self._opened_at is not None
+
+    def due_in(self) -> float:
+        """Seconds until the open epoch should end; 0 or less: now. Infinite where nothing is open."""
+        if self._opened_at is None:
+            return float("inf")
+        if self.rows.dirty_bytes >= EPOCH_BYTES:
+            return 0.0
+        behind = self.end - self.position > BATCH_RECORDS
+        return self._opened_at + self._epoch_s * (CATCH_UP if behind else 1) - self._clock()
+
+    def _count(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        decoded = self._decoder.decode([record.value for record in waiting])
+        positions = decoded.positions
+        times = [waiting[p].timestamp for p in positions] if self._aggregator.needs_broker_time else ()
+        changes = self._aggregator.update(self.rows, Batch(decoded.records, times))
+        self._changed.update(dict.fromkeys(changes.entities))
+        refused = [(positions[index], reason) for index, reason in changes.refused]
+        for index, reason in sorted(decoded.bad + refused):
+            self._letters.append(letter_of(waiting[index], self._topic, self.number, self._group, reason))
+        for _, reason in refused:
+            self._count_letter(reason)
+        if decoded.bad:
+            self._count_letter("malformed", len(decoded.bad))
+        self._records += len(waiting)
+
+    def _count_letter(self, reason: str, n: int = 1) -> None:
+        self.counters.letters[reason] = self.counters.letters.get(reason, 0) + n
+
+    # -- epochs
+
+    def seal(self) -> Epoch | None:
+        """End the open epoch; None when it holds nothing.
+
+        Raises:
+            StateError: another one is under way.
+        """
+        if self._under_way is not None:
+            raise StateError(f"{self._topic}-{self.number}: an epoch was sealed while another is under way")
+        self._count()
+        if self._opened_at is None:
+            return None
+        epoch = Epoch(
+            first=self.stamp.offset,
+            stamp=Stamp(self.position, self._aggregator.version),
+            records=self._records,
+            rows=self.rows.take(),
+            summaries=[self._summary(entity) for entity in self._changed],
+            letters=self._letters,
+        )
+        self._changed, self._letters, self._records, self._opened_at = {}, [], 0, None
+        self._under_way = epoch
+        return epoch
+
+    def _summary(self, entity: str) -> Summary:
+        summary = self._aggregator.summary(self.rows, entity)
+        if summary is None:
+            return Summary(entity.encode(), None)
+        # The position never falls for a partition, so it never falls for an entity of it.
+        return Summary(entity.encode(), orjson.dumps({**summary, "revision": self.position}))
+
+    def committed(self, epoch: Epoch, offset: int) -> None:
+        """``epoch`` is durable; ``offset`` is the changelog offset of its stamp.
+
+        Raises:
+            StateError: it is not the epoch that was under way.
+        """
+        if self._under_way is not epoch:
+            raise StateError(f"{self._topic}-{self.number}: an epoch was acknowledged that is not under way")
+        self._under_way = None
+        self.stamp = epoch.stamp
+        self._unsettled.append((epoch, offset))
+        counters = self.counters
+        counters.records += epoch.records
+        counters.epochs += 1
+        counters.summaries += len(epoch.summaries)
+        counters.rows += len(epoch.rows)
+
+    @property
+    def durable_offset(self) -> int:
+        """The source offset up to which all is durable: with nothing open, also past markers that hold no record."""
+        return self.position if self._opened_at is None and self._under_way is None else self.stamp.offset
+
+    def settle(self) -> None:
+        """Write the committed epochs into the store, in one batch."""
+        unsettled, self._unsettled = self._unsettled, []
+        if not unsettled:
+            return
+        rows: dict[bytes, bytes | None] = {}
+        for epoch, _ in unsettled:
+            rows.update(epoch.rows)
+        last, offset = unsettled[-1]
+        rows[STAMP_KEY] = last.stamp.encode()
+        self.store.write(rows, offset)
+        for epoch, _ in unsettled:
+            self.rows.settled(epoch.rows)
+
+
+def start_position(
+    store: Store, version: int, topic: str, partition: int, log_start: int, log_end: int
+) -> tuple[int, int | None]:
+    """Where counting begins, once the store is restored.
+
+    Args:
+        store: restored to the changelog's end.
+        version: of the aggregator's rows.
+        topic: the source topic, for messages.
+        partition: its number.
+        log_start: the first offset that the source still holds.
+        log_end: the source's committed end.
+
+    Returns:
+        The position, and the log's start where input below it was lost (it is beyond the position), else None.
+
+    Raises:
+        StateError: the state counts more than the source ever held, or is of another version.
+    """
+    row = store.get(STAMP_KEY)
+    if row is None:
+        # The group's offset may be anywhere; without a stamp nothing is counted, so all of the log is.
+        return log_start, None
+    stamp = Stamp.decode(row)
+    if stamp.version != version:
+        raise StateError(
+            f"the state of {topic}-{partition} has format {stamp.version}, this program writes {version}; "
+            "replay the input into a new stream, or run the release that wrote it"
+        )
+    if stamp.offset > log_end:
+        raise StateError(
+            f"the state of {topic}-{partition} counts up to offset {stamp.offset}, but the topic ends at {log_end}: "
+            "it was recreated or truncated. Delete the stream's changelog and state to count it anew"
+        )
+    if stamp.offset < log_start:
+        return stamp.offset, log_start
+    return stamp.offset, None
+

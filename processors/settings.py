@@ -1,0 +1,38 @@
+"""What an engine process is told: plain data, made by the command line's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """The settings of one engine process.
+
+    Args:
+        kafka: librdkafka client properties.
+        state_dir: this process's own directory.
+        worker: the worker's id, as people gave it.
+        instance: this process's id in the group, unique to the stream.
+        partitions: how many the stream's topics have.
+        epoch_s: how long an epoch lasts, in seconds.
+        standbys: how many other processes follow each partition.
+        memory_bytes: the budget of rows, block cache and memtables, of all partitions together.
+        skip_lost: go on, with a dead letter, where retention removed input that was never counted.
+        advertise: ``HOST:PORT`` at which others can ask this worker.
+        leave: leave the group at the stop (scaling in) instead of keeping the place for a restart.
+    """
+
+    kafka: Mapping[str, str]
+    state_dir: Path
+    worker: str
+    instance: str
+    partitions: int
+    epoch_s: float = 0.5
+    standbys: int = 0
+    memory_bytes: int = 1 << 30
+    skip_lost: bool = False
+    advertise: str | None = None
+    leave: bool = False

@@ -1,0 +1,206 @@
+"""The local store of one partition: a RocksDB directory that is always a prefix of the partition's changelog.
+
+    store = RocksStore.open(path, StoreMemory(64 << 20))
+    store.write({b"key": b"row"}, offset=17)   # rows and changelog offset in one WriteBatch
+    store.offset                               # 17: it holds what the changelog says up to there
+
+Invariants:
+
+* ``offset`` is -1 or the changelog offset of the last entry that the rows hold: rows and offset move together.
+* It is written only with what is committed, so ``offset`` < the changelog's committed end.
+* RocksDB's log is on, without fsync: a killed process loses nothing, a torn log is an older prefix, and what a lost
+  machine took with it is in the changelog.
+
+A store is a copy. One that cannot be read, or that was away so long that compaction may have dropped the tombstones
+it missed, is thrown away and restored; `open` says so. Keys that begin with NUL are the engine's.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+)
+
+from schemas.errors import StateError
+
+log = logging.getLogger("streamgauge.store")
+
+OFFSET_KEY = b"\x00offset"
+ALIVE_KEY = b"\x00alive"
+MAX_AWAY_S = 23 * 3600
+"""A store not written for longer is thrown away: the changelog keeps tombstones for 24 h (``delete.retention.ms``)."""
+ALIVE_EVERY_S = 600
+MEMTABLE_BYTES = 16 << 20
+SPOILT = "SPOILT"
+"""A file of this name beside the database: the next `open` throws the store away."""
+
+
+class StoreMemory:
+    """The block cache and memtables of all stores of a process, under one limit in bytes.
+
+    Stock Faust gives each partition 2 GiB of cache and 3 memtables of 64 MB.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.cache = Cache(limit_bytes)
+        self.memtables = WriteBufferManager.new_write_buffer_manager_with_cache(limit_bytes // 2, False, self.cache)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes in use (memtables are counted in the cache)."""
+        return self.cache.get_usage()
+
+
+class RocksStore:
+    """One partition's rows on disk. Use `open`."""
+
+    def __init__(self, path: Path, db: Rdict) -> None:
+        self.path = path
+        self._db = db
+        self._alive_at = 0.0
+        offset = self._get(OFFSET_KEY)
+        self.offset = -1 if offset is None else int(offset)
+
+    @classmethod
+    def open(cls, path: Path, memory: StoreMemory) -> RocksStore:
+        """Open or create the store at ``path``; a copy that cannot be trusted is thrown away first.
+
+        Raises:
+            StateError: the directory cannot be written, or another process holds it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (path / SPOILT).exists():
+            cls._discard(path, "it was found spoilt")
+        try:
+            store = cls(path, Rdict(str(path), _options(memory)))
+        except Exception as error:
+            # rocksdict raises bare Exception; RocksDB's own words tell the kinds apart.
+            text = str(error)
+            if "Corruption" not in text and "checksum" not in text:
+                raise StateError(f"the state at {path} cannot be opened: {text}") from error
+            cls._discard(path, text)
+            store = cls(path, Rdict(str(path), _options(memory)))
+        away = store._away_s()
+        if store.offset >= 0 and away > MAX_AWAY_S:
+            store.close()
+            cls._discard(path, f"it was not written for {away / 3600:.0f} hours")
+            store = cls(path, Rdict(str(path), _options(memory)))
+        return store
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The row at ``key``.
+
+        Raises:
+            StateError: RocksDB cannot read it; the next start restores the store from the changelog.
+        """
+        return self._get(key)
+
+    def scan(self, start: bytes, end: bytes, /) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of ``[start, end)`` in key order."""
+        options = ReadOptions()
+        options.set_iterate_upper_bound(end)
+        try:
+            for key, value in self._db.items(from_key=start, read_opt=options):
+                if not isinstance(key, bytes) or not isinstance(value, bytes):
+                    raise StateError(f"the state at {self.path} holds something that is no row; delete the directory")
+                if key >= end:
+                    return
+                yield key, value
+        except StateError:
+            raise
+        except Exception as error:
+            raise self._spoilt(error) from error
+
+    def write(self, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        """Write committed rows and the changelog offset of the last of them, at once.
+
+        Raises:
+            StateError: the disk is full or failed; nothing of it is written, and a restart restores it.
+        """
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in rows.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        put(OFFSET_KEY, b"%d" % offset)
+        self._put_alive(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise StateError(f"the state at {self.path} cannot be written: {error}; free space and restart") from error
+        self.offset = offset
+
+    def keep_alive(self) -> None:
+        """Note that the store is up to date now, though nothing was written for a while."""
+        batch = WriteBatch(raw_mode=True)
+        self._put_alive(batch)
+        if not batch.is_empty():
+            self._db.write(batch)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._db.close()
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            value = self._db.get(key)
+        except Exception as error:
+            raise self._spoilt(error) from error
+        if value is None or isinstance(value, bytes):
+            return value
+        raise StateError(f"the state at {self.path} holds something that is no row; delete the directory")
+
+    def _put_alive(self, batch: WriteBatch) -> None:
+        now = time.time()
+        if now - self._alive_at > ALIVE_EVERY_S:
+            self._alive_at = now
+            batch.put(ALIVE_KEY, b"%d" % now)
+
+    def _away_s(self) -> float:
+        alive = self._get(ALIVE_KEY)
+        return time.time() - int(alive) if alive is not None else 0.0
+
+    def _spoilt(self, error: Exception) -> StateError:
+        (self.path / SPOILT).touch()
+        return StateError(f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog")
+
+    @staticmethod
+    def _discard(path: Path, reason: str) -> None:
+        log.warning("local state thrown away, it is restored from the changelog", extra={"path": str(path), "reason": reason})
+        shutil.rmtree(path)
+
+
+def _options(memory: StoreMemory) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(2)
+    options.set_write_buffer_manager(memory.memtables)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(2)
+    options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
+    options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    table = BlockBasedOptions()
+    table.set_block_cache(memory.cache)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_bloom_filter(10, False)
+    options.set_block_based_table_factory(table)
+    return options

@@ -1,0 +1,449 @@
+"""The partitions that this process holds: assigned, fenced, restored, counted, drained. One asyncio loop drives it.
+
+    await table.assign({0, 3}, standbys={5})   # a rebalance gave them; the old owners are fenced when this returns
+    table.restore(run)                         # the changelog, run by run
+    await table.activate()                     # all of it is read: count from the stamps
+    await table.process(run)                   # the input, run by run
+    await table.drain()                        # a rebalance takes them, or the process stops
+
+It knows no Faust: `processors.control` tells it what the group decided. Sends happen in threads (`TransactionLog`
+blocks); everything else happens in the loop, so no lock guards the rows. The lock of a slot keeps two things apart:
+an epoch under way, and a new fence, which would make our own epoch that of a zombie.
+
+A failure never raises out of here into the caller's machinery: it goes to ``fail`` (`watchdog.fail_stop`), for the
+reasons told there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
+
+from aggregators.aggregator import Aggregator
+from aggregators.rows import Memory, Rows
+from processors.epoch import Epoch
+from processors.log import TransactionLog
+from processors.partition import Counters, Partition, start_position
+from processors.run import Run
+from processors.states import LifeCycle, State
+from processors.store import RocksStore, StoreMemory
+from processors.watchdog import fail_stop
+from schemas.errors import LostInput, StateError, StoreAhead
+from schemas.schema import Schema
+
+log = logging.getLogger("streamgauge.engine")
+
+R = TypeVar("R")
+
+SETTLE_S = 2.0
+"""Committed rows wait so long for the local store: rows that change every epoch are written once."""
+SEEK_AGAIN_S = 5.0
+"""A gap that a seek did not close after so long is sought again."""
+ROWS_SHARE = 0.6
+"""Of the memory budget: kept objects. The rest is RocksDB's cache and memtables."""
+DRAIN_S = 5.0
+
+
+class Source(Protocol):
+    """What the table asks of the consumer."""
+
+    async def log_starts(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The first offset that the input topic still holds, by partition."""
+        ...
+
+    async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The committed end of the input topic, by partition."""
+        ...
+
+    async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The committed end of the changelog, by partition."""
+        ...
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Read the input partition from ``offset`` on."""
+        ...
+
+
+class Slot(Generic[R]):
+    """What this process holds of one partition."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.life = LifeCycle(number)
+        self.lock = asyncio.Lock()
+        self.log: TransactionLog | None = None
+        self.store: RocksStore | None = None
+        self.partition: Partition[R] | None = None
+        self.flight: asyncio.Task[None] | None = None
+        self.epoch_timer: asyncio.TimerHandle | None = None
+        self.settle_timer: asyncio.TimerHandle | None = None
+        self.sought: tuple[int, float] = (-1, 0.0)
+        self.restore_end = -1
+        self.restored = 0
+        """Changelog entries read since the last assignment."""
+
+    def cancel_timers(self) -> None:
+        """Nothing of this slot happens by itself any more."""
+        for timer in (self.epoch_timer, self.settle_timer):
+            if timer is not None:
+                timer.cancel()
+        self.epoch_timer = self.settle_timer = None
+
+
+class PartitionTable(Generic[R]):
+    """The partitions of one stream in this process.
+
+    Args:
+        schema: of the stream.
+        aggregator: of the stream.
+        source: the consumer's face.
+        new_log: makes the transactional log of a partition.
+        directory: holds a store per partition.
+        partitions: how many the stream has.
+        epoch_s: how long an epoch lasts.
+        memory_bytes: the budget of kept objects, block cache and memtables together.
+        skip_lost: whether input that retention removed uncounted is skipped with a letter, instead of ending the process.
+        fail: ends the process.
+    """
+
+    def __init__(
+        self,
+        schema: Schema[R],
+        aggregator: Aggregator[R],
+        source: Source,
+        new_log: Callable[[int], TransactionLog],
+        directory: Path,
+        *,
+        partitions: int,
+        epoch_s: float,
+        memory_bytes: int,
+        skip_lost: bool = False,
+        fail: Callable[[BaseException], NoReturn] = fail_stop,
+    ) -> None:
+        self.partitions = partitions
+        self.slots: dict[int, Slot[R]] = {}
+        self.memory = Memory(int(memory_bytes * ROWS_SHARE))
+        self.store_memory = StoreMemory(int(memory_bytes * (1 - ROWS_SHARE)))
+        self.aggregator = aggregator
+        self._schema = schema
+        self._source = source
+        self._new_log = new_log
+        self._directory = directory
+        self._epoch_s = epoch_s
+        self._skip_lost = skip_lost
+        self._fail = fail
+        # A transaction keeps a thread for some round trips; more threads than this only share two cores further.
+        self._threads = ThreadPoolExecutor(min(partitions, 16), thread_name_prefix="epoch")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the life of partitions
+
+    async def assign(self, actives: set[int], standbys: set[int]) -> None:
+        """The group gave this process ``actives`` to count and ``standbys`` to follow; all else is gone.
+
+        When this returns, nobody else can write for ``actives``, and what others committed is readable.
+        """
+        try:
+            for number in [*self.slots]:
+                slot = self.slots[number]
+                if number not in actives and number not in standbys:
+                    await self._release(slot)
+                    del self.slots[number]
+            for number in standbys:
+                slot = self._slot(number)
+                if slot.life.state is not State.STANDBY:
+                    await self._demote(slot)
+            await asyncio.gather(*(self._fence(self._slot(number)) for number in actives))
+        except Exception as error:
+            self._fail(error)
+
+    async def _fence(self, slot: Slot[R]) -> None:
+        async with slot.lock:  # no epoch of ours is under way: it would be fenced by ourselves
+            slot.life.move(State.FENCING)
+            self._open(slot)
+            if slot.log is None:
+                slot.log = self._new_log(slot.number)
+            await self._in_thread(slot.log.fence)
+            slot.life.move(State.RESTORING)
+            slot.restored = 0
+
+    async def _demote(self, slot: Slot[R]) -> None:
+        await self._forget(slot)
+        self._open(slot)
+        slot.life.move(State.STANDBY)
+
+    async def _release(self, slot: Slot[R]) -> None:
+        await self._forget(slot)
+        slot.life.move(State.ABSENT)
+        if slot.store is not None:
+            slot.store.close()
+            slot.store = None
+
+    async def _forget(self, slot: Slot[R]) -> None:
+        """Drop what only the owner needs. An epoch under way belongs to the partition that is dropped here."""
+        async with slot.lock:
+            slot.cancel_timers()
+            if slot.partition is not None:
+                self.memory.leave(slot.partition.rows)
+                slot.partition = None
+            if slot.log is not None:
+                closing, slot.log = slot.log, None
+                await self._in_thread(closing.close)
+
+    def _slot(self, number: int) -> Slot[R]:
+        slot = self.slots.get(number)
+        if slot is None:
+            slot = self.slots[number] = Slot(number)
+        return slot
+
+    def _open(self, slot: Slot[R]) -> RocksStore:
+        if slot.store is None:
+            slot.store = RocksStore.open(self._directory / str(slot.number), self.store_memory)
+        return slot.store
+
+    # -- restoring
+
+    def stored_offset(self, number: int) -> int | None:
+        """The changelog offset up to which the local store of ``number`` holds everything; None: nothing."""
+        try:
+            offset = self._open(self._slot(number)).offset
+        except Exception as error:
+            self._fail(error)
+        return None if offset < 0 else offset
+
+    def restore(self, run: Run) -> None:
+        """Apply a run of the changelog to the local store: an owner catching up, or a standby following."""
+        slot = self.slots.get(run.partition)
+        if slot is None or slot.store is None:
+            return  # it was revoked while the run was queued
+        try:
+            if run.next - 1 <= slot.store.offset:
+                return
+            run = run.since(slot.store.offset + 1)
+            rows: dict[bytes, bytes | None] = {}
+            for record in run.records:
+                if record.key is None:
+                    raise StateError(f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours")
+                rows[record.key] = record.value
+            slot.store.write(rows, run.next - 1)
+            slot.restored += len(run.records)
+            if slot.partition is not None and run.records:
+                # Another owner wrote since: what this process holds in memory of the partition is old.
+                self.memory.leave(slot.partition.rows)
+                slot.partition = None
+        except Exception as error:
+            self._fail(error)
+
+    async def activate(self) -> None:
+        """All changelogs are read to their ends: count from the stamps."""
+        try:
+            ready = [slot for slot in self.slots.values() if slot.life.state is State.RESTORING]
+            numbers = [slot.number for slot in ready]
+            ends, starts, changelog_ends = await asyncio.gather(
+                self._source.log_ends(numbers),
+                self._source.log_starts(numbers),
+                self._source.changelog_ends(numbers),
+            )
+            for slot in ready:
+                number = slot.number
+                store = self._open(slot)
+                if store.offset >= changelog_ends[number]:
+                    raise StoreAhead(
+                        f"the state at {store.path} is ahead of its changelog ({store.offset} of {changelog_ends[number]}): "
+                        "the changelog was deleted or truncated. Delete this directory to rebuild the state"
+                    )
+                self._activate(slot, store, starts[number], ends[number])
+        except Exception as error:
+            self._fail(error)
+
+    def _activate(self, slot: Slot[R], store: RocksStore, log_start: int, log_end: int) -> None:
+        topic = self._schema.topics.input
+        position, lost_below = start_position(store, self.aggregator.version, topic, slot.number, log_start, log_end)
+        partition = slot.partition
+        if partition is not None and partition.stamp.offset != position:
+            self.memory.leave(partition.rows)
+            partition = None
+        if partition is None:
+            rows = Rows(store, partition=slot.number, partitions=self.partitions, memory=self.memory)
+            partition = Partition(
+                self._schema,
+                self.aggregator,
+                rows,
+                store,
+                position=position,
+                clock=time.monotonic,
+                epoch_s=self._epoch_s,
+            )
+            slot.partition = partition
+        if lost_below is not None:
+            self._lost(partition, lost_below)
+        slot.sought = (-1, 0.0)
+        slot.life.move(State.ACTIVE)
+        log.info(
+            "partition restored",
+            extra={"partition": slot.number, "entries": slot.restored, "stamp": position, "behind": log_end - position},
+        )
+        self._arm(slot, partition)
+
+    def _lost(self, partition: Partition[R], log_start: int) -> None:
+        error = LostInput(self._schema.topics.input, partition.number, partition.position, log_start)
+        if not self._skip_lost:
+            raise error
+        log.error("input lost, going on without it", extra={"partition": partition.number, "reason": str(error)})
+        partition.skip_lost(log_start)
+
+    # -- counting
+
+    async def process(self, run: Run) -> None:
+        """Count a run of the input."""
+        slot = self.slots.get(run.partition)
+        if slot is None or slot.life.state is not State.ACTIVE or slot.partition is None:
+            return  # it was revoked while the run was queued; its next owner reads it from the stamp
+        partition = slot.partition
+        try:
+            if not partition.accept(run):
+                await self._close_gap(slot, partition, run)
+                return
+            if self.memory.used_bytes > self.memory.limit_bytes:
+                self.memory.shrink()
+            if partition.due_in() <= 0:
+                await self._send_epoch(slot)
+            else:
+                self._arm(slot, partition)
+        except Exception as error:
+            self._fail(error)
+
+    async def _close_gap(self, slot: Slot[R], partition: Partition[R], run: Run) -> None:
+        """Offsets are missing before ``run``: a seek of Faust's that lost a race, or retention that overtook us."""
+        position, now = partition.position, time.monotonic()
+        if slot.sought[0] == position and now - slot.sought[1] < SEEK_AGAIN_S:
+            return  # runs fetched before the seek are still coming
+        starts = await self._source.log_starts([slot.number])
+        if slot.partition is not partition or partition.position != position:
+            return
+        if starts[slot.number] > position:
+            self._lost(partition, starts[slot.number])
+        slot.sought = (partition.position, now)
+        log.warning("offsets skipped, seeking back", extra={"run": repr(run), "position": partition.position})
+        await self._source.seek(slot.number, partition.position)
+
+    def _arm(self, slot: Slot[R], partition: Partition[R]) -> None:
+        """See to it that the open epoch ends on time. An idle partition wakes nobody."""
+        if slot.epoch_timer is None and partition.is_open:
+            loop = asyncio.get_running_loop()
+            slot.epoch_timer = loop.call_later(max(partition.due_in(), 0.001), self._on_epoch_timer, slot)
+
+    def _on_epoch_timer(self, slot: Slot[R]) -> None:
+        slot.epoch_timer = None
+        partition = slot.partition
+        if partition is None or slot.life.state is not State.ACTIVE:
+            return
+        if partition.due_in() > 0.001:
+            self._arm(slot, partition)
+        else:
+            self._spawn(self._send_epoch(slot))
+
+    async def _send_epoch(self, slot: Slot[R]) -> None:
+        """Seal the open epoch and send it in the background; one is under way while the next fills."""
+        while slot.flight is not None and not slot.flight.done():
+            await asyncio.shield(slot.flight)
+        partition = slot.partition
+        if partition is None or slot.life.state not in (State.ACTIVE, State.DRAINING):
+            return
+        try:
+            epoch = partition.seal()
+        except Exception as error:
+            self._fail(error)
+        if epoch is not None:
+            slot.flight = self._spawn(self._commit(slot, partition, epoch))
+
+    async def _commit(self, slot: Slot[R], partition: Partition[R], epoch: Epoch) -> None:
+        try:
+            async with slot.lock:
+                # The epoch belongs to the partition object it came from: when that was dropped or restored anew
+                # meanwhile, the stamp tells where to count from, and this epoch must never land.
+                if slot.partition is not partition or slot.log is None:
+                    return
+                offset = await self._in_thread(slot.log.commit, epoch)
+                partition.committed(epoch, offset)
+            if slot.settle_timer is None:
+                slot.settle_timer = asyncio.get_running_loop().call_later(SETTLE_S, self._settle, slot)
+        except Exception as error:
+            self._fail(error)
+
+    def _settle(self, slot: Slot[R]) -> None:
+        slot.settle_timer = None
+        try:
+            if slot.partition is not None:
+                slot.partition.settle()
+        except Exception as error:
+            self._fail(error)
+
+    # -- giving up
+
+    async def drain(self) -> None:
+        """Make durable what is counted, and count no more: a rebalance begins, or the process stops."""
+        slots = [slot for slot in self.slots.values() if slot.life.state in (State.ACTIVE, State.RESTORING)]
+        for slot in slots:
+            slot.life.move(State.DRAINING)
+            slot.cancel_timers()
+        try:
+            await asyncio.wait_for(asyncio.gather(*(self._finish(slot) for slot in slots)), DRAIN_S)
+        except TimeoutError:
+            # The broker is slow. What is under way is decided by the next owner's fence; the stamp tells.
+            log.warning("the last epoch was not acknowledged in time", extra={"seconds": DRAIN_S})
+
+    async def _finish(self, slot: Slot[R]) -> None:
+        await self._send_epoch(slot)
+        if slot.flight is not None:
+            await asyncio.shield(slot.flight)
+        slot.cancel_timers()
+        self._settle(slot)
+
+    async def close(self) -> None:
+        """Let go of everything, after `drain`."""
+        for slot in self.slots.values():
+            if slot.life.state is State.STANDBY or slot.life.state is State.DRAINING:
+                await self._release(slot)
+        self.slots.clear()
+        self._threads.shutdown(wait=False)
+
+    def keep_alive(self) -> None:
+        """Note in each store that is up to date that it is: a store away for too long is thrown away."""
+        for slot in self.slots.values():
+            if slot.store is not None and slot.life.state in (State.ACTIVE, State.STANDBY):
+                slot.store.keep_alive()
+
+    # -- what others may know
+
+    def active(self, number: int) -> Partition[R] | None:
+        """The partition, when this process counts it now."""
+        slot = self.slots.get(number)
+        return slot.partition if slot is not None and slot.life.state is State.ACTIVE else None
+
+    def owned(self) -> list[int]:
+        """The partitions that this process counts or has counted until now (`drain`)."""
+        return [slot.number for slot in self.slots.values() if slot.partition is not None]
+
+    def durable_offset(self, number: int) -> int | None:
+        """The source offset up to which ``number`` is durable; None when it is not ours."""
+        slot = self.slots.get(number)
+        return None if slot is None or slot.partition is None else slot.partition.durable_offset
+
+    def all_counters(self) -> list[Counters]:
+        """What each partition has done since this process took it over."""
+        return [slot.partition.counters for slot in self.slots.values() if slot.partition is not None]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # the loop holds tasks weakly
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
