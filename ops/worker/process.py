@@ -53,6 +53,7 @@ class EngineProcess:
         broker_answers: whether a failure can be held against the engine.
         changed: called after each change of `state`.
         command: what is run.
+        restarts: counts its failures.
         clock: seconds, only rising.
     """
 
@@ -65,6 +66,7 @@ class EngineProcess:
         broker_answers: Callable[[], Awaitable[bool]],
         changed: Callable[[], None],
         command: Sequence[str] = COMMAND,
+        restarts: Restarts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.order = order
@@ -80,7 +82,7 @@ class EngineProcess:
         self._changed = changed
         self._command = command
         self._clock = clock
-        self._restarts = Restarts()
+        self._restarts = restarts or Restarts()
         self._stopping = asyncio.Event()
         self._killed = False
         self._final = False

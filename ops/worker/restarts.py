@@ -22,10 +22,15 @@ CALM_S = 60.0
 
 
 class Restarts:
-    """Counts the failures in a row of one engine process. Times are seconds of any clock that only rises."""
+    """Counts the failures in a row of one engine process. Times are seconds of any clock that only rises.
 
-    def __init__(self) -> None:
+    Args:
+        first_s: the wait after the first failure.
+    """
+
+    def __init__(self, first_s: float = FIRST_S) -> None:
         self.failures = 0
+        self._first_s = first_s
         self._tries = 0
         self._ready_since: float | None = None
 
@@ -56,4 +61,4 @@ class Restarts:
             self.failures += 1
             if self.failures >= LIMIT:
                 return None
-        return min(MOST_S, FIRST_S * 2.0 ** min(self._tries - 1, 8))
+        return min(MOST_S, self._first_s * 2.0 ** min(self._tries - 1, 8))
