@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ops.kafka import connect
@@ -57,9 +57,12 @@ class Found:
     name: str
     partitions: int
     replication: int = 0
-    config: Mapping[str, str] = field(default_factory=dict[str, str])
-    records: int = 0
-    """Offsets between the log's start and its end: at least as many as its records."""
+    cleanup: str = ""
+    """``delete`` or ``compact``; empty when we may not know."""
+    retention_ms: int | None = None
+    """How long records are kept; None: for ever, or until a newer one of their key."""
+    offsets: int = 0
+    """From the log's start to its end, over all partitions: an upper bound of its records."""
 
 
 def wanted(schema: Schema[Any]) -> list[Topic]:
@@ -77,7 +80,12 @@ def wanted(schema: Schema[Any]) -> list[Topic]:
 
 
 def ensure(
-    kafka: Mapping[str, str], schema: Schema[Any], partitions: int | None = None, replication: int = 1
+    kafka: Mapping[str, str],
+    schema: Schema[Any],
+    partitions: int | None = None,
+    replication: int = 1,
+    *,
+    admin: AdminClient | None = None,
 ) -> list[str]:
     """Make what is missing of a stream's topics; twice is once.
 
@@ -86,6 +94,7 @@ def ensure(
         schema: of the stream.
         partitions: of the stream; None takes the count of what exists already, else `DEFAULT_PARTITIONS`.
         replication: copies of each partition that is made.
+        admin: a client that is connected already; without it one is made.
 
     Returns:
         The names of the topics that were made.
@@ -94,7 +103,7 @@ def ensure(
         TopicMismatch: one exists and does not fit.
         StreamgaugeError: the cluster refused.
     """
-    admin = connect(kafka)
+    admin = admin or connect(kafka)
     topics = wanted(schema)
     have = admin.list_topics(timeout=10).topics
     count = _stream_count(topics, have, partitions)
@@ -123,21 +132,27 @@ def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
     partitions = [TopicPartition(name, p) for name in present for p in have[name].partitions]
     first = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.earliest())))
     last = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.latest())))
-    records = dict.fromkeys(present, 0)
+    offsets = dict.fromkeys(present, 0)
     for partition in partitions:
-        records[partition.topic] += last[partition].result().offset - first[partition].result().offset
+        offsets[partition.topic] += last[partition].result().offset - first[partition].result().offset
     return [
         Found(
             topic.name,
             len(have[topic.name].partitions),
             min(len(p.replicas) for p in have[topic.name].partitions.values()),
-            config.get(topic.name, {}),
-            records[topic.name],
+            *_kept(config.get(topic.name, {})),
+            offsets[topic.name],
         )
         if topic.name in have
         else Found(topic.name, 0)
         for topic in topics
     ]
+
+
+def _kept(config: Mapping[str, str]) -> tuple[str, int | None]:
+    """The clean-up policy, and the retention where that policy has one."""
+    cleanup, retention_ms = config.get("cleanup.policy", ""), int(config.get("retention.ms", -1))
+    return cleanup, retention_ms if "delete" in cleanup and retention_ms >= 0 else None
 
 
 def _stream_count(topics: list[Topic], have: Mapping[str, TopicMetadata], asked: int | None) -> int:

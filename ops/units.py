@@ -54,7 +54,7 @@ def size_bytes(text: str) -> int:
 def format_duration(ms: int) -> str:
     """Write a duration so that `duration_ms` reads the same back."""
     parts: list[str] = []
-    for unit in ("w", "d", "h", "m", "s", "ms"):
+    for unit in ("d", "h", "m", "s", "ms"):
         count, ms = divmod(ms, _MILLISECONDS[unit])
         if count:
             parts.append(f"{count}{unit}")

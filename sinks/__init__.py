@@ -1,0 +1,1 @@
+"""Where summaries go, and how they are read: committed records only."""

@@ -1,0 +1,75 @@
+"""The summary topic as a table: the newest summary of each entity, up to the committed end.
+
+    for summary in summaries(kafka, admin, SITES, logger):
+        summary["site_id"], summary["revision"]
+
+A million summaries take about three seconds: nothing but the newest value of a key is kept, and only those are
+decoded, all at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import msgspec
+from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
+
+from schemas.schema import Schema
+from schemas.wire import partition_of
+from sinks.committed import CommittedReader, Place, Span, committed_spans
+
+
+def summaries(
+    kafka: Mapping[str, str],
+    admin: AdminClient,
+    schema: Schema[Any],
+    logger: logging.Logger,
+    entities: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """The newest summary of each of ``entities`` (default: of all), in no particular order.
+
+    An entity without a summary, or whose summary was removed, is not in the list; a topic that does not exist
+    holds none.
+    """
+    topic = schema.topics.summaries
+    metadata = admin.list_topics(timeout=10).topics.get(topic)
+    if metadata is None:
+        return []
+    count = len(metadata.partitions)
+    keys = {entity.encode() for entity in entities}
+    spans = spans_of(admin, topic, count, keys)
+    newest: dict[bytes | None, bytes | None] = {}
+    with CommittedReader(kafka, logger) as reader:
+        for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
+            newest.update([(message.key(), message.value()) for message in messages])
+    if keys:
+        return _decoded(value for key, value in newest.items() if value is not None and key in keys)
+    return _decoded(value for value in newest.values() if value is not None)
+
+
+def spans_of(admin: AdminClient, topic: str, count: int, keys: Collection[bytes]) -> dict[Place, Span]:
+    """The committed spans of a summary topic; with ``keys``, only of the partitions where those lie."""
+    spans = committed_spans(admin, {topic: count})
+    if not keys:
+        return spans
+    return {place: spans[place] for place in {(topic, partition_of(key, count)) for key in keys}}
+
+
+def newest_messages(batches: Iterable[list[Message]]) -> list[Message]:
+    """The newest message of each key, tombstones included, in the order of partition and offset."""
+    newest: dict[tuple[str | None, bytes | None], Message] = {}
+    for messages in batches:
+        for message in messages:
+            newest[message.topic(), message.key()] = message
+    return sorted(newest.values(), key=_place)
+
+
+def _place(message: Message) -> tuple[Any, ...]:
+    return message.topic(), message.partition(), message.offset()
+
+
+def _decoded(values: Iterable[bytes]) -> list[dict[str, Any]]:
+    return msgspec.json.decode(b"[" + b",".join(values) + b"]", type=list[dict[str, Any]])
