@@ -83,7 +83,7 @@ class ChangelogStore(FaustStore):
         )
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """All active changelogs are read to their ends. (Faust swallows what this raises; the table does not raise.)"""
+        """All active changelogs are read to their ends. Faust swallows what this raises; the table ends the process."""
         await self.app.partition_table.activate()
 
     async def backup_partition(self, *_: Any, **__: Any) -> None:
@@ -204,13 +204,9 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
     app.partition_table = PartitionTable(
         schema,
         aggregator,
+        settings,
         ConsumerSource(app),
         lambda number: KafkaLog(settings.kafka, topics, number, transactional_id(schema.name, number)),
-        settings.state_dir / f"v{aggregator.version}",
-        partitions=partitions,
-        epoch_s=settings.epoch_s,
-        memory_bytes=settings.memory_bytes,
-        skip_lost=settings.skip_lost,
     )
     # recovery_buffer_size counts runs; 1 would make Faust read the changelog on after recovery.
     app.tables.add(ChangelogTable(app, name=TABLE, partitions=partitions, recovery_buffer_size=2))

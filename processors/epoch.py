@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from aggregators.rows import Changes
+from processors.run import KafkaRecord
 from schemas.errors import StateError
 from schemas.wire import (
     LETTER_FILE,
@@ -27,8 +28,6 @@ from schemas.wire import (
     LETTER_TOPIC,
     ORIGIN,
 )
-
-from processors.run import KafkaRecord
 
 STAMP_KEY = b"\x00stamp"
 """The stamp's key in the changelog and in the store. Keys that begin with NUL are the engine's."""
@@ -86,6 +85,7 @@ class Epoch:
         stamp: where the next one begins, with the format's version.
         records: how many source records it counted or refused.
         rows: changed rows by key.
+        row_bytes: of their keys and values.
         summaries: of the entities that changed.
         letters: of the records that could not be counted.
     """
@@ -94,6 +94,7 @@ class Epoch:
     stamp: Stamp
     records: int
     rows: Changes
+    row_bytes: int
     summaries: list[Summary]
     letters: list[Letter]
 

@@ -32,7 +32,7 @@ from schemas.schema import Schema
 R = TypeVar("R")
 
 BATCH_RECORDS = 32_768
-"""Records that an aggregator is handed at the most at once: enough to spread its cost per entity, few enough to hold."""
+"""Records that an aggregator is handed at the most: enough to spread its cost per entity, few enough to hold."""
 EPOCH_BYTES = 16 << 20
 """Changed rows that end an epoch early: what a transaction sends at once, and a crash would count again."""
 CATCH_UP = 4
@@ -45,7 +45,7 @@ class WritableStore(Store, Protocol):
 
     offset: int
 
-    def write(self, rows: Changes, offset: int) -> None:
+    def write(self, rows: Changes, offset: int, /) -> None:
         """Write committed rows and the changelog offset of the last of them, at once."""
         ...
 
@@ -194,11 +194,13 @@ class Partition(Generic[R]):
         self._count()
         if self._opened_at is None:
             return None
+        row_bytes = self.rows.dirty_bytes
         epoch = Epoch(
             first=self.stamp.offset,
             stamp=Stamp(self.position, self._aggregator.version),
             records=self._records,
             rows=self.rows.take(),
+            row_bytes=row_bytes,
             summaries=[self._summary(entity) for entity in self._changed],
             letters=self._letters,
         )
@@ -229,6 +231,7 @@ class Partition(Generic[R]):
         counters.epochs += 1
         counters.summaries += len(epoch.summaries)
         counters.rows += len(epoch.rows)
+        counters.row_bytes += epoch.row_bytes
 
     @property
     def durable_offset(self) -> int:
@@ -287,4 +290,3 @@ def start_position(
     if stamp.offset < log_start:
         return stamp.offset, log_start
     return stamp.offset, None
-

@@ -45,7 +45,9 @@ def _ssl_context(kafka: Mapping[str, str]) -> ssl.SSLContext:
         if certificate:
             context.load_cert_chain(certificate, kafka.get("ssl.key.location"), kafka.get("ssl.key.password"))
     except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"a TLS file cannot be read: {error}; see -X ssl.ca.location, ssl.certificate.location") from error
+        raise UsageError(
+            f"a TLS file cannot be read: {error}; see -X ssl.ca.location, ssl.certificate.location"
+        ) from error
     if kafka.get("ssl.endpoint.identification.algorithm", "https").lower() == "none":
         context.check_hostname = False
     if kafka.get("enable.ssl.certificate.verification", "true").lower() == "false":

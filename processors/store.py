@@ -178,11 +178,15 @@ class RocksStore:
 
     def _spoilt(self, error: Exception) -> StateError:
         (self.path / SPOILT).touch()
-        return StateError(f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog")
+        return StateError(
+            f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog"
+        )
 
     @staticmethod
     def _discard(path: Path, reason: str) -> None:
-        log.warning("local state thrown away, it is restored from the changelog", extra={"path": str(path), "reason": reason})
+        log.warning(
+            "local state thrown away, it is restored from the changelog", extra={"path": str(path), "reason": reason}
+        )
         shutil.rmtree(path)
 
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from aggregators.aggregator import Aggregator
@@ -30,6 +30,7 @@ from processors.epoch import Epoch
 from processors.log import TransactionLog
 from processors.partition import Counters, Partition, start_position
 from processors.run import Run
+from processors.settings import EngineSettings
 from processors.states import LifeCycle, State
 from processors.store import RocksStore, StoreMemory
 from processors.watchdog import fail_stop
@@ -101,13 +102,9 @@ class PartitionTable(Generic[R]):
     Args:
         schema: of the stream.
         aggregator: of the stream.
+        settings: of this process.
         source: the consumer's face.
         new_log: makes the transactional log of a partition.
-        directory: holds a store per partition.
-        partitions: how many the stream has.
-        epoch_s: how long an epoch lasts.
-        memory_bytes: the budget of kept objects, block cache and memtables together.
-        skip_lost: whether input that retention removed uncounted is skipped with a letter, instead of ending the process.
         fail: ends the process.
     """
 
@@ -115,30 +112,24 @@ class PartitionTable(Generic[R]):
         self,
         schema: Schema[R],
         aggregator: Aggregator[R],
+        settings: EngineSettings,
         source: Source,
         new_log: Callable[[int], TransactionLog],
-        directory: Path,
-        *,
-        partitions: int,
-        epoch_s: float,
-        memory_bytes: int,
-        skip_lost: bool = False,
         fail: Callable[[BaseException], NoReturn] = fail_stop,
     ) -> None:
-        self.partitions = partitions
         self.slots: dict[int, Slot[R]] = {}
-        self.memory = Memory(int(memory_bytes * ROWS_SHARE))
-        self.store_memory = StoreMemory(int(memory_bytes * (1 - ROWS_SHARE)))
-        self.aggregator = aggregator
+        self.memory = Memory(int(settings.memory_bytes * ROWS_SHARE))
+        self.store_memory = StoreMemory(int(settings.memory_bytes * (1 - ROWS_SHARE)))
         self._schema = schema
+        self._aggregator = aggregator
+        self._settings = settings
         self._source = source
         self._new_log = new_log
-        self._directory = directory
-        self._epoch_s = epoch_s
-        self._skip_lost = skip_lost
         self._fail = fail
+        # A version's rows are its own: an older release's directory is left alone, and restored anew by it.
+        self._directory = settings.state_dir / f"v{aggregator.version}"
         # A transaction keeps a thread for some round trips; more threads than this only share two cores further.
-        self._threads = ThreadPoolExecutor(min(partitions, 16), thread_name_prefix="epoch")
+        self._threads = ThreadPoolExecutor(min(settings.partitions, 16), thread_name_prefix="epoch")
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the life of partitions
@@ -148,7 +139,7 @@ class PartitionTable(Generic[R]):
 
         When this returns, nobody else can write for ``actives``, and what others committed is readable.
         """
-        try:
+        with self._or_fail():
             for number in [*self.slots]:
                 slot = self.slots[number]
                 if number not in actives and number not in standbys:
@@ -159,8 +150,6 @@ class PartitionTable(Generic[R]):
                 if slot.life.state is not State.STANDBY:
                     await self._demote(slot)
             await asyncio.gather(*(self._fence(self._slot(number)) for number in actives))
-        except Exception as error:
-            self._fail(error)
 
     async def _fence(self, slot: Slot[R]) -> None:
         async with slot.lock:  # no epoch of ours is under way: it would be fenced by ourselves
@@ -210,10 +199,8 @@ class PartitionTable(Generic[R]):
 
     def stored_offset(self, number: int) -> int | None:
         """The changelog offset up to which the local store of ``number`` holds everything; None: nothing."""
-        try:
+        with self._or_fail():
             offset = self._open(self._slot(number)).offset
-        except Exception as error:
-            self._fail(error)
         return None if offset < 0 else offset
 
     def restore(self, run: Run) -> None:
@@ -221,14 +208,16 @@ class PartitionTable(Generic[R]):
         slot = self.slots.get(run.partition)
         if slot is None or slot.store is None:
             return  # it was revoked while the run was queued
-        try:
+        with self._or_fail():
             if run.next - 1 <= slot.store.offset:
                 return
             run = run.since(slot.store.offset + 1)
             rows: dict[bytes, bytes | None] = {}
             for record in run.records:
                 if record.key is None:
-                    raise StateError(f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours")
+                    raise StateError(
+                        f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours"
+                    )
                 rows[record.key] = record.value
             slot.store.write(rows, run.next - 1)
             slot.restored += len(run.records)
@@ -236,12 +225,10 @@ class PartitionTable(Generic[R]):
                 # Another owner wrote since: what this process holds in memory of the partition is old.
                 self.memory.leave(slot.partition.rows)
                 slot.partition = None
-        except Exception as error:
-            self._fail(error)
 
     async def activate(self) -> None:
         """All changelogs are read to their ends: count from the stamps."""
-        try:
+        with self._or_fail():
             ready = [slot for slot in self.slots.values() if slot.life.state is State.RESTORING]
             numbers = [slot.number for slot in ready]
             ends, starts, changelog_ends = await asyncio.gather(
@@ -254,30 +241,29 @@ class PartitionTable(Generic[R]):
                 store = self._open(slot)
                 if store.offset >= changelog_ends[number]:
                     raise StoreAhead(
-                        f"the state at {store.path} is ahead of its changelog ({store.offset} of {changelog_ends[number]}): "
-                        "the changelog was deleted or truncated. Delete this directory to rebuild the state"
+                        f"the state at {store.path} is ahead of its changelog (offset {store.offset} of "
+                        f"{changelog_ends[number]}): the topic was deleted or truncated. "
+                        "Delete this directory to rebuild the state"
                     )
                 self._activate(slot, store, starts[number], ends[number])
-        except Exception as error:
-            self._fail(error)
 
     def _activate(self, slot: Slot[R], store: RocksStore, log_start: int, log_end: int) -> None:
         topic = self._schema.topics.input
-        position, lost_below = start_position(store, self.aggregator.version, topic, slot.number, log_start, log_end)
+        position, lost_below = start_position(store, self._aggregator.version, topic, slot.number, log_start, log_end)
         partition = slot.partition
         if partition is not None and partition.stamp.offset != position:
             self.memory.leave(partition.rows)
             partition = None
         if partition is None:
-            rows = Rows(store, partition=slot.number, partitions=self.partitions, memory=self.memory)
+            rows = Rows(store, partition=slot.number, partitions=self._settings.partitions, memory=self.memory)
             partition = Partition(
                 self._schema,
-                self.aggregator,
+                self._aggregator,
                 rows,
                 store,
                 position=position,
                 clock=time.monotonic,
-                epoch_s=self._epoch_s,
+                epoch_s=self._settings.epoch_s,
             )
             slot.partition = partition
         if lost_below is not None:
@@ -292,7 +278,7 @@ class PartitionTable(Generic[R]):
 
     def _lost(self, partition: Partition[R], log_start: int) -> None:
         error = LostInput(self._schema.topics.input, partition.number, partition.position, log_start)
-        if not self._skip_lost:
+        if not self._settings.skip_lost:
             raise error
         log.error("input lost, going on without it", extra={"partition": partition.number, "reason": str(error)})
         partition.skip_lost(log_start)
@@ -305,7 +291,7 @@ class PartitionTable(Generic[R]):
         if slot is None or slot.life.state is not State.ACTIVE or slot.partition is None:
             return  # it was revoked while the run was queued; its next owner reads it from the stamp
         partition = slot.partition
-        try:
+        with self._or_fail():
             if not partition.accept(run):
                 await self._close_gap(slot, partition, run)
                 return
@@ -315,8 +301,6 @@ class PartitionTable(Generic[R]):
                 await self._send_epoch(slot)
             else:
                 self._arm(slot, partition)
-        except Exception as error:
-            self._fail(error)
 
     async def _close_gap(self, slot: Slot[R], partition: Partition[R], run: Run) -> None:
         """Offsets are missing before ``run``: a seek of Faust's that lost a race, or retention that overtook us."""
@@ -355,15 +339,13 @@ class PartitionTable(Generic[R]):
         partition = slot.partition
         if partition is None or slot.life.state not in (State.ACTIVE, State.DRAINING):
             return
-        try:
+        with self._or_fail():
             epoch = partition.seal()
-        except Exception as error:
-            self._fail(error)
         if epoch is not None:
             slot.flight = self._spawn(self._commit(slot, partition, epoch))
 
     async def _commit(self, slot: Slot[R], partition: Partition[R], epoch: Epoch) -> None:
-        try:
+        with self._or_fail():
             async with slot.lock:
                 # The epoch belongs to the partition object it came from: when that was dropped or restored anew
                 # meanwhile, the stamp tells where to count from, and this epoch must never land.
@@ -373,16 +355,12 @@ class PartitionTable(Generic[R]):
                 partition.committed(epoch, offset)
             if slot.settle_timer is None:
                 slot.settle_timer = asyncio.get_running_loop().call_later(SETTLE_S, self._settle, slot)
-        except Exception as error:
-            self._fail(error)
 
     def _settle(self, slot: Slot[R]) -> None:
         slot.settle_timer = None
-        try:
+        with self._or_fail():
             if slot.partition is not None:
                 slot.partition.settle()
-        except Exception as error:
-            self._fail(error)
 
     # -- giving up
 
@@ -438,6 +416,14 @@ class PartitionTable(Generic[R]):
     def all_counters(self) -> list[Counters]:
         """What each partition has done since this process took it over."""
         return [slot.partition.counters for slot in self.slots.values() if slot.partition is not None]
+
+    @contextmanager
+    def _or_fail(self) -> Generator[None]:
+        """Whatever goes wrong inside is doubt about state."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the process ends with it
+            self._fail(error)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

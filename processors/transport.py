@@ -95,7 +95,7 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
             return await self._fetch_runs(consumer, active_partitions, timeout or 0.0)
         except (asyncio.CancelledError, ConsumerStoppedError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the process ends with it
             fail_stop(error)
 
     async def _fetch_runs(self, consumer: Any, active: set[TP], timeout: float) -> dict[TP, list[Run]]:
@@ -150,7 +150,7 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
             return await super()._commit(offsets)
-        except Exception as error:  # the group's offset is a hint: the stamp decides
+        except Exception as error:  # noqa: BLE001 - the group's offset is a hint: the stamp decides
             log.warning("group offsets not committed", extra={"reason": str(error)})
             return False
 
@@ -218,7 +218,7 @@ class RunConsumer(driver.Consumer):
 
     @Service.task
     async def _watch_coordinator(self) -> None:
-        """aiokafka parks its group coordinator after an error it cannot retry, and tells only callers of `getmany`."""
+        """Aiokafka parks its group coordinator after an error it cannot retry, and tells only callers of `getmany`."""
         while not self.should_stop:
             await self.sleep(1.0)
             consumer = cast("Any", self._thread)._consumer

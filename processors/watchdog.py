@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from schemas.errors import LostInput, StateError, Stalled, TopicMismatch
+from schemas.errors import LostInput, Stalled, StateError, TopicMismatch
 
 log = logging.getLogger("streamgauge.engine")
 
@@ -75,4 +75,4 @@ class LastResort:
 
     def _wait(self) -> None:
         if not self._done.wait(self._limit_s):
-            fail_stop(Stalled(f"the stop took longer than {self._limit_s:g} s; what was not committed is counted again"))
+            fail_stop(Stalled(f"the stop took longer than {self._limit_s:g} s; a restart goes on from the stamp"))

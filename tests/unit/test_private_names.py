@@ -1,0 +1,142 @@
+"""Every private name of Faust, mode and aiokafka that the engine uses, held here.
+
+An upgrade that moves one of them fails in this file, with its name, and not in production at night. Each entry says
+where it is used. (`processors.fetch`, `processors.transport`, `processors.control` use no private name that is not
+listed: the last test reads their sources.)
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+from pathlib import Path
+from typing import Any
+
+import aiokafka.conn
+import faust
+import mode
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.record.memory_records import MemoryRecords
+from faust.tables.base import Collection
+from faust.tables.recovery import Recovery
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+
+ATTRIBUTES: list[tuple[Any, str]] = [
+    (driver.AIOKafkaConsumerThread, "_create_worker_consumer"),
+    (driver.AIOKafkaConsumerThread, "_fetch_records"),
+    (driver.AIOKafkaConsumerThread, "_commit"),
+    (driver.AIOKafkaConsumerThread, "_ensure_consumer"),
+    (driver.AIOKafkaConsumerThread, "_consumer"),
+    (driver.Consumer, "_new_consumer_thread"),
+    (driver.Consumer, "_to_message"),
+    (faust_consumer.Consumer, "_add_gap"),
+    (faust_consumer.Consumer, "_filter_tps_with_pending_acks"),
+    (faust_consumer.Consumer, "_new_offset"),
+    (faust_consumer.Consumer, "perform_seek"),
+    (faust_consumer.Consumer, "verify_event_path"),
+    (faust_consumer.ThreadDelegateConsumer, "_seek"),
+    (Collection, "_new_store"),
+    (Collection, "_new_changelog_topic"),
+    (Collection, "_changelog_topic_name"),
+    (mode.Service, "_crash"),
+    (aiokafka_fetcher.FetchResult, "check_assignment"),
+    (aiokafka_fetcher.FetchResult, "has_more"),
+    (aiokafka_fetcher.FetchResult, "_update_position"),
+    (aiokafka_fetcher.FetchError, "check_raise"),
+    (aiokafka_fetcher.PartitionRecords, "_consume_aborted_up_to"),
+    (aiokafka_fetcher.PartitionRecords, "_contains_abort_marker"),
+    (aiokafka_fetcher.Fetcher, "_create_fetch_waiter"),
+    (aiokafka_fetcher.Fetcher, "_notify"),
+    (SubscriptionState, "fetch_context"),
+    (SubscriptionState, "reassignment_in_progress"),
+    (SubscriptionState, "wait_for_assignment"),
+    (SubscriptionState, "is_assigned"),
+    (MemoryRecords, "has_next"),
+    (MemoryRecords, "next_batch"),
+    (MemoryRecords, "size_in_bytes"),
+]
+"""Names that a class has."""
+
+SET_IN: list[tuple[Any, str]] = [
+    (aiokafka_fetcher.FetchResult, "_assignment"),
+    (aiokafka_fetcher.FetchResult, "_partition_records"),
+    (aiokafka_fetcher.PartitionRecords, "_records"),
+    (aiokafka_fetcher.PartitionRecords, "next_fetch_offset"),
+    (aiokafka_fetcher.PartitionRecords, "_check_crcs"),
+    (aiokafka_fetcher.PartitionRecords, "_isolation_level"),
+    (aiokafka_fetcher.PartitionRecords, "_aborted_producers"),
+    (aiokafka_fetcher.Fetcher, "_records"),
+    (aiokafka_fetcher.Fetcher, "_closed"),
+    (aiokafka_fetcher.Fetcher, "_subscriptions"),
+    (aiokafka_fetcher.Fetcher, "_wait_consume_future"),
+    (AIOKafkaConsumer, "_fetcher"),
+    (AIOKafkaConsumer, "_closed"),
+    (AIOKafkaConsumer, "_coordinator"),
+    (GroupCoordinator, "_pending_exception"),
+    (GroupCoordinator, "_coordination_task"),
+    (TopicPartitionState, "lso"),
+    (TopicPartitionState, "highwater"),
+    (faust_consumer.Consumer, "_read_offset"),
+    (faust_consumer.ThreadDelegateConsumer, "_thread"),
+    (driver.AIOKafkaConsumerThread, "_assignor"),
+]
+"""Names that objects of a class are given by its methods."""
+
+
+def test_the_versions_are_the_ones_that_were_read() -> None:
+    """What is known of these libraries' insides is known of these versions."""
+    assert importlib.metadata.version("faust-streaming") == "0.15.3"
+    assert importlib.metadata.version("aiokafka") == "0.14.0"
+
+
+@pytest.mark.parametrize(("owner", "name"), ATTRIBUTES, ids=lambda value: getattr(value, "__name__", value))
+def test_a_class_still_has(owner: Any, name: str) -> None:
+    """The engine calls or overrides it."""
+    assert hasattr(owner, name)
+
+
+@pytest.mark.parametrize(("owner", "name"), SET_IN, ids=lambda value: getattr(value, "__name__", value))
+def test_objects_still_get(owner: Any, name: str) -> None:
+    """The engine reads or sets it."""
+    sources = "".join(inspect.getsource(base) for base in owner.__mro__ if base is not object)
+    assert f"self.{name} = " in sources or f"self.{name}: " in sources
+
+
+def test_the_socket_buffer_has_its_limit() -> None:
+    """`processors.fetch` raises it."""
+    assert isinstance(aiokafka.conn.READER_LIMIT, int)
+    assert "READER_LIMIT" in inspect.getsource(aiokafka.conn)
+
+
+def test_recovery_applies_a_table_by_its_buffer_and_ends_by_offsets() -> None:
+    """`ChangelogTable` relies on both: a run is one event, its offset the last that it accounts for."""
+    source = inspect.getsource(Recovery)
+    assert "if len(buf) >= bufsize:" in source
+    assert "table.apply_changelog_batch(buf)" in source
+    assert "offset > seen_offset" in source
+    assert inspect.signature(faust.Table.on_recovery_completed).parameters.keys() >= {"active_tps", "standby_tps"}
+
+
+def test_no_private_name_is_used_that_is_not_held_here() -> None:
+    """The list above is whole."""
+    held = {name for _, name in ATTRIBUTES + SET_IN}
+    root = Path(__file__).parents[2] / "processors"
+    own: set[str] = set()
+    used: set[tuple[str, str]] = set()
+    for module in ("fetch", "transport", "control"):
+        tree = ast.parse((root / f"{module}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                own.add(node.name)
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                own.add(node.target.id)
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                used.add((module, node.attr))
+    ours = {"_app", "_ask", "_small_at", "_fetch_runs", "_take_runs"} & own | {"_app"}
+    assert {(module, name) for module, name in used if name not in held | ours} == set()
