@@ -1,0 +1,194 @@
+"""Wait until a worker has counted what was sent, and what it made of it can be read (`replay --wait`).
+
+    processed = Processed(kafka, SITES.topics, logger)     # before the first record is sent: it notes where letters end
+    …
+    processed.wait(publisher.spans, deadline_s, tick)      # or NotProcessed
+    processed.rejected(publisher.spans)                    # what workers dead-lettered of it
+
+Three steps, since each says less than it seems to: the group's committed offsets pass what was sent; that is written
+after the epoch's transaction was committed, but its markers may still be on their way to the topics; so the ends of
+the summaries and the dead letters are taken, and waited for in the view of those who read committed records only.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from time import monotonic, sleep
+from typing import Any
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # pyright: ignore[reportPrivateImportUsage]
+
+from producers.publisher import LETTERS_SHOWN, Letter, Spans
+from schemas.errors import StreamgaugeError
+from schemas.wire import (
+    LETTER_FILE,
+    LETTER_LINE,
+    LETTER_MESSAGE,
+    LETTER_OFFSET,
+    LETTER_PARTITION,
+    LETTER_TOPIC,
+    Topics,
+)
+
+ASK_S = 0.1
+"""How often the group's progress is asked for."""
+ANSWER_S = 10.0
+"""How long one answer of the broker may take."""
+
+Ends = dict[tuple[str, int], int]
+"""Offsets by topic and partition."""
+
+
+class Processed:
+    """Watches a stream's worker from outside.
+
+    Args:
+        kafka: client properties.
+        topics: of the stream.
+        logger: where librdkafka's own lines go.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+
+    def __init__(self, kafka: Mapping[str, str], topics: Topics, logger: logging.Logger) -> None:
+        self._kafka: dict[str, Any] = dict(kafka)
+        self._topics = topics
+        self._logger = logger
+        self._admin: Any = AdminClient(self._kafka, logger=logger)  # its answers carry no types
+        self._letters_from = self._ends(topics.dead_letters, IsolationLevel.READ_UNCOMMITTED)
+
+    def wait(self, spans: Spans, timeout_s: float, tick: Callable[[int], bool]) -> bool:
+        """Wait until everything at ``spans`` is counted and its summaries can be read.
+
+        Args:
+            spans: offsets of the input topic.
+            timeout_s: how long.
+            tick: called with the number of records that are not counted yet; false ends the wait.
+
+        Returns:
+            False when ``tick`` ended it.
+
+        Raises:
+            StreamgaugeError: the time is over.
+        """
+        deadline = monotonic() + timeout_s
+        wanted = {partition: stretches[-1][1] for partition, stretches in spans.items()}
+        behind = sum(_below(stretches, stretches[-1][1]) for stretches in spans.values())
+        ends: Ends | None = None
+        while True:
+            try:
+                if ends is None:
+                    committed = self._committed(list(wanted))
+                    behind = sum(_below(spans[p], wanted[p]) - _below(spans[p], committed[p]) for p in wanted)
+                    if all(committed[p] >= wanted[p] for p in wanted):
+                        ends = {
+                            **self._ends(self._topics.summaries, IsolationLevel.READ_UNCOMMITTED),
+                            **self._ends(self._topics.dead_letters, IsolationLevel.READ_UNCOMMITTED),
+                        }
+                if ends is not None and self._readable(ends):
+                    return True
+            except KafkaException:
+                pass  # a broker that is away comes back, or the time is over
+            if not tick(behind):
+                return False
+            if monotonic() > deadline:
+                raise StreamgaugeError(
+                    f"{behind} of the records sent were not counted within {timeout_s:g} s; they are kept in the topic "
+                    f"{self._topics.input}. Does a worker run, and does it get on (streamgauge status)?"
+                )
+            sleep(ASK_S)
+
+    def rejected(self, spans: Spans) -> tuple[int, list[Letter]]:
+        """The dead letters that workers wrote of records at ``spans``: how many, and the first `LETTERS_SHOWN`."""
+        consumer = Consumer(
+            {
+                **self._kafka,
+                "group.id": f"{self._topics.app}-replay",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            },
+            logger=self._logger,
+        )
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in self._letters_from.items()])
+            running = len(self._letters_from)
+            count, first = 0, list[Letter]()
+            while running:
+                for message in consumer.consume(500, timeout=ANSWER_S):
+                    error = message.error()
+                    if error is not None:
+                        if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
+                            running -= 1
+                        continue
+                    letter = _letter_of(message)
+                    if letter is not None and self._is_of(letter, spans):
+                        count += 1
+                        if len(first) < LETTERS_SHOWN:
+                            first.append(letter)
+            return count, first
+        finally:
+            consumer.close()
+
+    def _is_of(self, letter: Letter, spans: Spans) -> bool:
+        if letter.origin is None or letter.origin[0] != self._topics.input:
+            return False
+        _, partition, offset = letter.origin
+        stretches = spans.get(partition, [])
+        return _below(stretches, offset + 1) > _below(stretches, offset)
+
+    def _committed(self, partitions: list[int]) -> dict[int, int]:
+        """The group's offsets; 0 where it has none."""
+        places = [TopicPartition(self._topics.input, partition) for partition in partitions]
+        asked = ConsumerGroupTopicPartitions(self._topics.app, places)
+        answers = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)
+        found: list[Any] = next(iter(answers.values())).result().topic_partitions
+        return {place.partition: max(place.offset, 0) for place in found}
+
+    def _readable(self, ends: Ends) -> bool:
+        """Whether those who read committed records come as far as ``ends``."""
+        stable: Ends = {}
+        for topic in {topic for topic, _ in ends}:
+            stable |= self._ends(topic, IsolationLevel.READ_COMMITTED)
+        return all(stable[place] >= end for place, end in ends.items())
+
+    def _ends(self, topic: str, isolation: IsolationLevel) -> Ends:
+        """The ends of a topic's partitions."""
+        partitions = self._admin.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
+        answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=ANSWER_S)
+        return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
+
+
+def _below(stretches: list[list[int]], offset: int) -> int:
+    """How many of the offsets in ``stretches`` are below ``offset``."""
+    index = bisect_right(stretches, offset, key=lambda stretch: stretch[0])
+    return sum(min(last, offset) - first for first, last in stretches[:index])
+
+
+def _letter_of(message: Message) -> Letter | None:
+    """A worker's dead letter; None for one of a producer."""
+    headers = {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
+    if LETTER_OFFSET not in headers:
+        return None
+    file, line = headers.get(LETTER_FILE), headers.get(LETTER_LINE)
+    return Letter(
+        message.partition() or 0,
+        message.offset() or 0,
+        headers.get(LETTER_MESSAGE, b"").decode(errors="replace"),
+        file.decode(errors="surrogateescape") if file else None,
+        int(line) if line else None,
+        (headers[LETTER_TOPIC].decode(), int(headers[LETTER_PARTITION]), int(headers[LETTER_OFFSET])),
+    )
