@@ -13,10 +13,10 @@ import asyncio
 import resource
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -74,7 +74,7 @@ class _Answers:
 
     async def views(self, request: web.Request) -> web.StreamResponse:
         arguments = {name: value for name, value in request.query.items() if name != "name"}
-        lines = self._engine.views(request.query["name"], arguments)
+        lines = cast("AsyncGenerator[tuple[str, Any]]", self._engine.views(request.query["name"], arguments))
         async with aclosing(lines):
             # The first answer is made before the headers are sent: it tells whether the question is a right one.
             try:

@@ -12,8 +12,6 @@ worker is gone. A thread watches stdin, so that an event loop that hangs ends, t
 from __future__ import annotations
 
 import asyncio
-import gc
-import inspect
 import json
 import logging
 import os
@@ -39,6 +37,7 @@ from ops.worker.directory import Entry
 from ops.worker.lock import alive
 from ops.worker.order import Order
 from processors import Engine, EngineSettings
+from processors.watchdog import tell_before_the_end
 from schemas.errors import BrokerUnreachable, LostInput, StreamgaugeError, TopicMismatch, UsageError
 from schemas.schema import Schema
 
@@ -117,9 +116,7 @@ class Child:
                 watch.result()
             if not engine_run.done():
                 self._tell("stopping", "the engine finishes its epoch")
-                told = engine.stop()
-                if inspect.isawaitable(told):
-                    await told
+                engine.stop()
             await engine_run
             if not self._stopping.is_set():
                 raise StreamgaugeError("the engine ended without being told to")
@@ -131,10 +128,15 @@ class Child:
         with suppress(StreamgaugeError):  # the broker is away; readers of the entry ask before they believe it
             await in_thread(lambda: directory.remove(self._order.kafka, self._entry))
 
-    def fail(self, error: Exception) -> int:
-        """Say in one line why the process ends; returns its exit code."""
+    def fail(self, error: BaseException) -> int:
+        """Say in one line why the process ends; what nobody foresaw comes with its traceback.
+
+        Returns:
+            The exit code of the process.
+        """
         reason = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
-        log.error("engine failed", extra={"reason": reason}, exc_info=error if self._order.debug else None)
+        foreseen = isinstance(error, StreamgaugeError) and not self._order.debug
+        log.error("engine failed", extra={"reason": reason}, exc_info=None if foreseen else error)
         final = isinstance(error, FINAL)
         self._tell("failed", reason, final=final)
         return error.exit_code if final else FAILED
@@ -160,8 +162,8 @@ class Child:
     def _topics(self, schema: Schema[Any]) -> int:
         """Make the topics that are missing; the partition count of the stream."""
         ensure(self._order.kafka, schema)
-        found = connect(self._order.kafka).list_topics(schema.topics.input, timeout=10)
-        return len(found.topics[schema.topics.input].partitions)
+        # Asked for by name, a missing topic would be made by a broker that makes topics by itself.
+        return len(connect(self._order.kafka).list_topics(timeout=10).topics[schema.topics.input].partitions)
 
     def _refuse_taken_id(self) -> None:
         """Two members of one group instance would throw each other out for ever."""
@@ -299,10 +301,10 @@ def main() -> None:
     os.dup2(2, 1)
     order = Order.of(_first_line(0))
     logs.set_up(order.log_style, order.log_level, {"stream": order.stream, "instance": order.instance})
-    gc.set_threshold(50_000, 20, 100)
 
     async def run() -> int:
         child = Child(order, reports)
+        tell_before_the_end(child.fail)
         try:
             await child.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with one line

@@ -46,22 +46,22 @@ class Metric(NamedTuple):
 
 COUNTERS: dict[str, Metric] = {
     "records": Metric("records_total", "counter", "Input records counted or dead-lettered."),
-    "runs": Metric("runs_total", "counter", "Runs of input records taken from the broker."),
-    "bytes": Metric("input_bytes_total", "counter", "Bytes of the input records' values."),
+    "replayed": Metric("replayed_records_total", "counter", "Input records read again and not counted again."),
     "dead_letters": Metric("dead_letters_total", "counter", "Records that could not be counted, by reason.", "reason"),
-    "epochs": Metric("epochs_total", "counter", "Epochs committed."),
-    "epoch_seconds": Metric("epoch_seconds_total", "counter", "Time spent in transactions."),
+    "epochs": Metric("epochs_total", "counter", "Epochs committed, each one transaction of one partition."),
     "summaries": Metric("summaries_total", "counter", "Summaries published."),
-    "changelog_rows": Metric("changelog_rows_total", "counter", "Rows written to the changelog."),
-    "changelog_bytes": Metric("changelog_bytes_total", "counter", "Bytes of rows written to the changelog."),
-    "restored_rows": Metric("restored_rows_total", "counter", "Rows restored from the changelog."),
-    "rebalances": Metric("rebalances_total", "counter", "Assignments of partitions by the consumer group."),
-    "kept_bytes": Metric("cache_bytes", "gauge", "Memory that kept objects of rows take."),
-    "evictions": Metric("cache_evictions_total", "counter", "Kept objects that were dropped for the budget."),
+    "rows": Metric("changelog_rows_total", "counter", "Rows written to the changelog."),
+    "row_bytes": Metric("changelog_bytes_total", "counter", "Bytes of rows written to the changelog."),
+    "kept_bytes": Metric("rows_cache_bytes", "gauge", "Memory of decoded rows that are kept for the next touch."),
+    "evictions": Metric("rows_cache_evictions_total", "counter", "Decoded rows dropped to stay within --memory."),
+    "store_cache_bytes": Metric("store_cache_bytes", "gauge", "Memory of RocksDB's block cache and memtables."),
     "memory_bytes": Metric("resident_memory_bytes", "gauge", "Resident memory of the engine process."),
     "cpu_seconds": Metric("cpu_seconds_total", "counter", "CPU time of the engine process, user and system."),
 }
 """Metrics by the engine's counter."""
+
+MOST_KINDS = 50
+"""A reason may hold what the record says; Prometheus keeps a series for each for ever."""
 
 _INFO = Metric("worker_info", "gauge", "What this worker is; always 1.")
 _READY = Metric("engine_ready", "gauge", "Whether all partitions of the engine process are restored.")
@@ -117,10 +117,17 @@ def _partitions(engines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[dict[str
 
 def _counted(engines: Iterable[Mapping[str, Any]], counter: str, label: str) -> Iterator[tuple[dict[str, Any], Any]]:
     for engine in engines:
-        for name, value in cast("dict[str, Any]", engine.get("counters", {})).items():
-            base, _, kind = name.partition(":")
-            if base == counter:
-                yield _labels(engine) | ({label: kind or "any"} if label else {}), value
+        values = cast("dict[str, Any]", engine.get("counters", {}))
+        if not label:
+            if counter in values:
+                yield _labels(engine), values[counter]
+            continue
+        kinds = {name.partition(":")[2]: n for name, n in values.items() if name.startswith(f"{counter}:")}
+        largest = sorted(kinds, key=lambda kind: kinds[kind], reverse=True)
+        for kind in largest[:MOST_KINDS]:
+            yield _labels(engine) | {label: kind}, kinds[kind]
+        if rest := largest[MOST_KINDS:]:
+            yield _labels(engine) | {label: "other"}, sum(kinds[kind] for kind in rest)
 
 
 def _put(lines: list[str], metric: Metric, values: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
