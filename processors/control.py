@@ -124,6 +124,7 @@ class StreamApp(faust.App):
     topics_of_stream: Topics
     client_settings: dict[str, Any]
     epoch_s: float
+    leave: bool
     assigned_once: bool = False
 
     def inputs(self) -> list[TP]:
@@ -199,6 +200,7 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
     app.topics_of_stream = topics
     app.client_settings = aiokafka_settings(settings.kafka)
     app.epoch_s = settings.epoch_s
+    app.leave = settings.leave
     app.transport = RunTransport(app.conf.broker_consumer, app)
     app.producer_transport = app.transport
     app.partition_table = PartitionTable(

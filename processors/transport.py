@@ -84,6 +84,12 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
             request_timeout_ms=40_000,
         )
 
+    async def on_thread_stop(self) -> None:
+        """A static member keeps its place for a restart, unless this process is to be gone for good."""
+        if self.app.leave and self._consumer is not None:
+            cast("Any", self._consumer)._coordinator._group_instance_id = None
+        await super().on_thread_stop()
+
     async def _fetch_records(
         self,
         consumer: AIOKafkaConsumer,

@@ -78,6 +78,7 @@ SET_IN: list[tuple[Any, str]] = [
     (AIOKafkaConsumer, "_fetcher"),
     (AIOKafkaConsumer, "_closed"),
     (AIOKafkaConsumer, "_coordinator"),
+    (GroupCoordinator, "_group_instance_id"),
     (GroupCoordinator, "_pending_exception"),
     (GroupCoordinator, "_coordination_task"),
     (TopicPartitionState, "lso"),
