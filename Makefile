@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 PACKAGES := schemas aggregators processors sinks producers ops
-LONG := -m "not long"
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -49,7 +48,7 @@ unit: install ## the tests that need no broker, doctests included (seconds)
 	@$(BIN)/python -m pytest -q tests/unit $(PACKAGES)
 
 test: install ## every test but the long ones, real Kafka included (minutes)
-	@$(BIN)/python -m pytest $(LONG)
+	@$(BIN)/python -m pytest -m "not long"
 
 check: install ## format, lint, types, imports and generated documents, without changing anything
 	@$(BIN)/ruff format --check .
@@ -65,8 +64,8 @@ fmt: install ## format the code and mend what the linter can
 docs: install ## write the generated documents anew (docs/cli.md)
 	@$(BIN)/python -m tests.docs
 
-faults: install ## kill workers and broker under load; every summary must come out exact (long)
-	@$(BIN)/python -m pytest -s tests/faults
+faults: install ## kill workers and broker under load; every summary must come out exact (minutes; SEED=7 repeats one)
+	@$(BIN)/python -m pytest -s tests/faults $(if $(SEED),--seed $(SEED))
 
 bench: install ## measure: worker CPU a million events, its split, memory, hot sites, the batch script beside it
 	@$(BIN)/python -m tests.bench
