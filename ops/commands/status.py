@@ -106,17 +106,14 @@ def _lines(seen: Overview) -> Iterator[str]:
 def _row(stream: StreamView, part: Part) -> list[str | int | None]:
     from ops.units import format_duration
 
-    behind = None
-    if part.lag_seconds is not None:
-        behind = format_duration(round(part.lag_seconds * 10) * 100) if part.lag_seconds < 10 else None
-        behind = behind or format_duration(round(part.lag_seconds) * 1000)
+    behind = part.lag_seconds
     return [
         stream.stream,
         part.partition,
         part.owner,
         part.state,
         part.lag,
-        behind,
+        None if behind is None else f"{behind:.1f}s" if behind < 10 else format_duration(round(behind) * 1000),
         None if part.restored is None else f"{part.restored:.0%}",
         ",".join(part.standbys) or None,
     ]

@@ -1,0 +1,88 @@
+"""The summaries that files alone give: the stream's own aggregator over a store in memory, without Kafka.
+
+    recount = Recount(stream, counting(settings))
+    recount.read("events.jsonl")
+    recount.summaries()["7"]            # as it would be published, without its revision
+
+The files are read as `replay` reads them, so what it would reject is skipped and counted here, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aggregators.aggregator import Batch, Counting
+from aggregators.rows import MemoryStore, Rows
+from ops.registry import Stream
+from producers.formats import format_of
+from producers.records import Parsed
+from producers.sources import Source, sources_of
+
+BATCH = 20_000
+"""Records counted at once: a key's records of a batch are counted together."""
+
+
+class Recount:
+    """Counts files.
+
+    Args:
+        stream: whose records they hold.
+        counting: the rules, which must be those of the worker that is compared with.
+    """
+
+    def __init__(self, stream: Stream, counting: Counting) -> None:
+        self.records = 0
+        """Good records, duplicates included."""
+        self.rejected = 0
+        """What `replay` would reject."""
+        self.refused = 0
+        """What only state can refuse (``too late``)."""
+        self._stream = stream
+        self._aggregator = stream.aggregator(counting)
+        self._decoder = stream.schema.decoder
+        self._store = MemoryStore()
+        self._rows = Rows(self._store)
+        self._waiting: list[bytes] = []
+        self._entities: set[str] = set()
+
+    def read(self, path: str, progress: Callable[[Source], None] = lambda _: None) -> None:
+        """Count the file or directory ``path``; ``progress`` is called as its sources are read.
+
+        Raises:
+            StreamgaugeError: it cannot be read.
+        """
+        make_reading = format_of(self._stream.schema, self._stream.lines)
+        for source in sources_of(path):
+            reading = make_reading(source.name)
+            for block in source.blocks():
+                self._take(reading.parse(reading.feed(block)))
+                progress(source)
+            self._take(reading.parse(reading.end()))
+        self._count()
+
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """The summary of each entity, without ``revision``; removed ones are not there."""
+        found = {entity: self._aggregator.summary(self._rows, entity) for entity in self._entities}
+        return {entity: summary for entity, summary in found.items() if summary is not None}
+
+    def _take(self, parsed: Parsed) -> None:
+        self.rejected += len(parsed.rejected)
+        self._waiting += parsed.values
+        if len(self._waiting) >= BATCH:
+            self._count()
+
+    def _count(self) -> None:
+        """Count what waits, as one epoch."""
+        records = self._decoder.decode(self._waiting).records
+        self._waiting = []
+        # No broker took these in: the moment at which they are read stands for it.
+        times = [int(time.time() * 1000)] * len(records) if self._aggregator.needs_broker_time else []
+        changes = self._aggregator.update(self._rows, Batch(records, times))
+        self.records += len(records)
+        self.refused += len(changes.refused)
+        self._entities.update(changes.entities)
+        epoch = self._rows.take()
+        self._store.write(epoch)
+        self._rows.settled(epoch)
