@@ -265,9 +265,9 @@ def _owner(
         return entry.worker, running, "assigned" if running else "not answering", {}
     if instance is not None:  # it has not written itself into the directory yet
         return instance.rpartition("-")[0] or instance, False, "not answering", {}
-    claims = [entry for entry in entries if number in entry.active]
-    if claims:
-        return max(claims, key=lambda entry: entry.started).worker, False, "not running", {}
+    claim = directory.owner_of(entries, entries[0].stream, number) if entries else None
+    if claim is not None:
+        return claim.worker, False, "not running", {}
     return None, False, "unassigned", {}
 
 

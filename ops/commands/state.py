@@ -40,7 +40,7 @@ def command(settings: Settings, stream: str, key: str) -> None:
         raise StreamgaugeError(f"there is no topic {topic} yet; a worker makes it: streamgauge worker {stream}")
     partition = partition_of(key.encode(), len(metadata.partitions))
     claims = [entry for entry in read(settings.kafka) if entry.stream == stream and partition in entry.active]
-    claims.sort(key=lambda entry: entry.started, reverse=True)
+    claims.sort(key=lambda entry: entry.claim, reverse=True)
     value = _asked(stream, key, partition, claims)
     text = json.dumps(value, ensure_ascii=False) if settings.json else json.dumps(value, ensure_ascii=False, indent=2)
     console.write(f"{text}\n")

@@ -2,7 +2,7 @@
 
     GET /status                      JSON: engine.status(), memory and CPU
     GET /state?key=K                 JSON: the view "state" of a key; 404 unknown, 421 not owned here
-    GET /views?name=N&…              a JSON line [key, answer] for each key owned here
+    GET /views?name=N&…              a JSON line [key, answer] for each key owned here; with key=K&key=… of those
 
 The worker (`ops.worker.server`) is the only one who asks; it checks streams, limits and time-outs.
 """
@@ -13,10 +13,10 @@ import asyncio
 import resource
 import socket
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -73,8 +73,9 @@ class _Answers:
         return _json(value)
 
     async def views(self, request: web.Request) -> web.StreamResponse:
-        arguments = {name: value for name, value in request.query.items() if name != "name"}
-        lines = cast("AsyncGenerator[tuple[str, Any]]", self._engine.views(request.query["name"], arguments))
+        arguments = {name: value for name, value in request.query.items() if name not in {"name", "key"}}
+        keys = request.query.getall("key", [])
+        lines = self._lines(request.query["name"], arguments, keys)
         async with aclosing(lines):
             # The first answer is made before the headers are sent: it tells whether the question is a right one.
             try:
@@ -83,6 +84,8 @@ class _Answers:
                 return _json({"error": f"no such view: {error}"}, 404)
             except ValueError as error:
                 return _json({"error": str(error)}, 400)
+            except NotOwned as error:
+                return _json({"error": f"{error}; its partition has just moved"}, 503)
             response = web.StreamResponse(headers={PARTITIONS: ",".join(map(str, owned(self._engine)))})
             response.enable_chunked_encoding()
             await response.prepare(request)
@@ -98,6 +101,17 @@ class _Answers:
             await response.write(bytes(waiting))
             await response.write_eof()
             return response
+
+    async def _lines(
+        self, name: str, arguments: Mapping[str, str], keys: Sequence[str]
+    ) -> AsyncGenerator[tuple[str, Any]]:
+        """The answers for ``keys``, those of other owners left out; without keys, for all that are owned here."""
+        if not keys:
+            async for line in self._engine.views(name, arguments):
+                yield line
+        for key in keys:
+            with suppress(NotOwned):
+                yield key, await self._engine.view(key, name, arguments)
 
 
 def owned(engine: Engine[Any]) -> list[int]:

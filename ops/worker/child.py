@@ -225,11 +225,11 @@ class Child:
         directory.publish(self._order.kafka, self._entry)
 
     async def _owner(self, partition: int) -> Entry | None:
-        """Who else says that it serves ``partition`` of this stream; the newest word counts."""
+        """Who else says that it serves ``partition`` of this stream."""
         with suppress(StreamgaugeError):
             entries = await in_thread(lambda: directory.read(self._order.kafka))
-            claims = [e for e in entries if e.stream == self._order.stream and partition in e.active]
-            return max(claims, key=lambda entry: entry.started, default=None)
+            others = [entry for entry in entries if entry.instance != self._order.instance]
+            return directory.owner_of(others, self._order.stream, partition)
         return None
 
     def _tell(self, state: str, reason: str, *, final: bool = False) -> None:

@@ -10,7 +10,7 @@ that was killed stays: whoever reads it asks the worker before believing it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,6 +37,8 @@ class Entry:
         active: the partitions it counts.
         standby: the partitions whose state it follows.
         started: when it started, epoch seconds.
+        claim: its place in the order in which entries were written. Of several that name a partition, the one
+            written last has it: an owner that was killed leaves an older claim.
     """
 
     worker: str
@@ -48,6 +50,7 @@ class Entry:
     active: list[int] = field(default_factory=list[int])
     standby: list[int] = field(default_factory=list[int])
     started: float = 0.0
+    claim: int = 0
 
     @property
     def key(self) -> str:
@@ -61,7 +64,9 @@ def publish(kafka: Mapping[str, str], entry: Entry) -> None:
     Raises:
         StreamgaugeError: it was not, within 10 s.
     """
-    _write(kafka, entry.key, orjson.dumps(asdict(entry)))
+    written = asdict(entry)
+    del written["claim"]
+    _write(kafka, entry.key, orjson.dumps(written))
 
 
 def remove(kafka: Mapping[str, str], entry: Entry) -> None:
@@ -84,7 +89,7 @@ def read(kafka: Mapping[str, str]) -> list[Entry]:
             **_QUIET,
         }
     )
-    values: dict[bytes, bytes | None] = {}
+    entries: dict[bytes, Entry | None] = {}
     try:
         consumer.assign([TopicPartition(WORKERS, 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + TIMEOUT_S
@@ -94,7 +99,7 @@ def read(kafka: Mapping[str, str]) -> list[Entry]:
                 raise StreamgaugeError(f"cannot read {WORKERS} within {TIMEOUT_S:g} s")
             error = message.error()
             if error is None:
-                values[message.key() or b""] = message.value()
+                entries[message.key() or b""] = _decoded(message.value(), message.offset() or 0)
             elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                 break
             elif error.code() in _MISSING:
@@ -105,20 +110,30 @@ def read(kafka: Mapping[str, str]) -> list[Entry]:
         raise StreamgaugeError(f"cannot read {WORKERS}: {error}") from error
     finally:
         consumer.close()
-    return sorted(
-        (entry for value in values.values() if value and (entry := _decoded(value)) is not None),
-        key=lambda entry: (entry.stream, entry.instance),
-    )
+    present = [entry for entry in entries.values() if entry is not None]
+    return sorted(present, key=lambda entry: (entry.stream, entry.instance))
+
+
+def owner_of(entries: Iterable[Entry], stream: str, partition: int) -> Entry | None:
+    """Who claimed ``partition`` of ``stream`` last; None when nobody does.
+
+    >>> a = Entry("a", "a-0", "sites", None, 1, "host", active=[1, 2], claim=7)
+    >>> b = Entry("b", "b-0", "sites", None, 2, "host", active=[2, 3], claim=9)
+    >>> owner_of([a, b], "sites", 2).worker
+    'b'
+    """
+    claims = [entry for entry in entries if entry.stream == stream and partition in entry.active]
+    return max(claims, key=lambda entry: entry.claim, default=None)
 
 
 _QUIET: dict[str, Any] = {"log_level": 0}
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})  # pyright: ignore[reportPrivateUsage]
 
 
-def _decoded(value: bytes) -> Entry | None:
-    """An entry; None for what another version of the program may have written."""
+def _decoded(value: bytes | None, claim: int) -> Entry | None:
+    """An entry; None where it was removed, and for what another version of the program may have written."""
     try:
-        return Entry(**orjson.loads(value))
+        return Entry(**orjson.loads(value), claim=claim) if value else None
     except (ValueError, TypeError):
         return None
 

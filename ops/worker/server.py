@@ -5,7 +5,7 @@
     GET /metrics                Prometheus text
     GET /status                 JSON: the engines, their partitions and counters
     GET /state/STREAM/KEY       JSON: all that is known of a key; 404 unknown, 421 with the owner where it is
-    GET /views/STREAM?name=N&…  a JSON line [key, answer] for each key that this worker owns
+    GET /views/STREAM?name=N&…  a JSON line [key, answer] for each key that this worker owns; with key=K&key=… of those
 
 The worker asks its engine processes (`ops.worker.answers`) and passes on what they say. An answer of `/views` that
 breaks off, because an engine died in the middle, ends without the last chunk, which HTTP clients report.
@@ -19,7 +19,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,7 @@ class _Server:
         }
         if engine.pid is not None:
             with suppress(ClientError, TimeoutError, ValueError):
-                async with asyncio.timeout(2.0), self._ask(engine, "/status", {}) as answer:
+                async with asyncio.timeout(2.0), self._ask(engine, "/status", ()) as answer:
                     known |= await answer.json()
         return known
 
@@ -167,7 +167,7 @@ class _Server:
         if engine.pid is None:
             raise _error(web.HTTPServiceUnavailable, f"{engine.name}: {engine.reason}")
         try:
-            async with asyncio.timeout(ANSWER_S), self._ask(engine, "/state", {"key": key}) as answer:
+            async with asyncio.timeout(ANSWER_S), self._ask(engine, "/state", [("key", key)]) as answer:
                 return answer.status, await answer.read()
         except (ClientError, TimeoutError) as error:
             raise _error(web.HTTPServiceUnavailable, f"{engine.name} does not answer") from error
@@ -196,7 +196,7 @@ class _Server:
         for engine in engines:
             try:
                 async with asyncio.timeout(ANSWER_S):
-                    answer = await stack.enter_async_context(self._ask(engine, "/views", dict(request.query)))
+                    answer = await stack.enter_async_context(self._ask(engine, "/views", [*request.query.items()]))
             except (ClientError, TimeoutError) as error:
                 raise _error(web.HTTPServiceUnavailable, f"{engine.name} does not answer") from error
             if answer.status != 200:
@@ -228,11 +228,13 @@ class _Server:
         return engines
 
     @asynccontextmanager
-    async def _ask(self, engine: EngineProcess, path: str, query: dict[str, str]) -> AsyncGenerator[ClientResponse]:
+    async def _ask(
+        self, engine: EngineProcess, path: str, query: Sequence[tuple[str, str]]
+    ) -> AsyncGenerator[ClientResponse]:
         if engine.listener is None:
             raise RuntimeError("an engine of a worker with HTTP has no socket")
         port = engine.listener.getsockname()[1]
-        async with self._session.get(f"http://127.0.0.1:{port}{path}", params=query) as answer:
+        async with self._session.get(f"http://127.0.0.1:{port}{path}", params=list(query)) as answer:
             yield answer
 
 
