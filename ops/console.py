@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TextIO
 
@@ -25,6 +25,7 @@ from ops.units import format_duration, format_size
 LINE_EVERY_S = 10.0
 REDRAW_EVERY_S = 0.1
 BAR_WIDTH = 24
+BUFFER_BYTES = 1 << 16
 
 
 @dataclass
@@ -32,6 +33,7 @@ class _Console:
     quiet: bool = False
     verbose: int = 0
     color: str = "auto"
+    result: bytearray = field(default_factory=bytearray)
 
 
 _console = _Console()
@@ -66,11 +68,19 @@ def fail(line: str) -> None:
 
 def write(data: bytes | str) -> None:
     """A piece of the result, as it is, to stdout (buffered: see `flush`)."""
-    sys.stdout.buffer.write(data if isinstance(data, bytes) else data.encode("utf-8"))
+    _console.result += data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
+    if len(_console.result) >= BUFFER_BYTES:
+        flush()
 
 
 def flush() -> None:
-    """Hand the result over now: a reader at the other end of a pipe may be waiting."""
+    """Hand the result over now: a reader at the other end of a pipe may be waiting.
+
+    The buffer is our own because Python's is gone where ``PYTHONUNBUFFERED`` is set, as containers like to do.
+    """
+    if _console.result:
+        data, _console.result = _console.result, bytearray()
+        sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
 

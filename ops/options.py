@@ -117,7 +117,15 @@ class GlobalOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists the global options apart."""
+    r"""A command whose help lists the global options apart.
+
+    A line ``\b`` in its docstring, as it stands in the source, keeps the paragraph below it as it is written.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.help:
+            self.help = self.help.replace("\\b\n", "\b\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the global ones."""

@@ -23,6 +23,8 @@ from ops.suggest import did_you_mean
 from schemas.errors import StreamgaugeError, UsageError
 
 if TYPE_CHECKING:
+    import click
+
     from aggregators.aggregator import Aggregator, Counting
     from schemas.schema import Schema
 
@@ -36,13 +38,13 @@ class Stream:
     Args:
         schema: its records and summaries, and through its name its topics.
         aggregator: makes the aggregator for what a person set about counting.
-        report: ``report STREAM …``, a `click.Command`; None for a stream that has none.
+        report: the command ``report STREAM …``; None for a stream that has none.
         lines: what its input files hold.
     """
 
     schema: Schema[Any]
     aggregator: Callable[[Counting], Aggregator[Any]]
-    report: Any
+    report: click.Command | None
     lines: Literal["jsonl", "csv"] = "jsonl"
 
     @property
@@ -52,11 +54,15 @@ class Stream:
 
 
 def _sites() -> Stream:
-    from aggregators.sites import Sites
-    from ops.reports import sites
+    from ops.commands.report.sites import command
     from schemas.sites import SITES
 
-    return Stream(SITES, Sites, sites)
+    def count(counting: Counting) -> Aggregator[Any]:
+        from aggregators.sites import Sites  # only who counts pays for numpy
+
+        return Sites(counting)
+
+    return Stream(SITES, count, command)
 
 
 _BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites}
