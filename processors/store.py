@@ -83,23 +83,36 @@ class RocksStore:
             StateError: the directory cannot be written, or another process holds it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (path / SPOILT).exists():
-            cls._discard(path, "it was found spoilt")
+        store, reason = (None, "it was found spoilt") if (path / SPOILT).exists() else cls._trusted(path, memory)
+        if store is not None:
+            return store
+        log.warning("local state thrown away, to be restored", extra={"path": str(path), "reason": reason})
+        shutil.rmtree(path)
+        store, reason = cls._trusted(path, memory)
+        if store is None:
+            raise StateError(f"the state at {path} cannot be opened: {reason}")
+        return store
+
+    @classmethod
+    def _trusted(cls, path: Path, memory: StoreMemory) -> tuple[RocksStore | None, str]:
+        """The store at ``path``, or the reason why it cannot be trusted."""
         try:
-            store = cls(path, Rdict(str(path), _options(memory)))
+            db = Rdict(str(path), _options(memory))
         except Exception as error:
             # rocksdict raises bare Exception; RocksDB's own words tell the kinds apart.
-            text = str(error)
-            if "Corruption" not in text and "checksum" not in text:
-                raise StateError(f"the state at {path} cannot be opened: {text}") from error
-            cls._discard(path, text)
-            store = cls(path, Rdict(str(path), _options(memory)))
-        away = store._away_s()
-        if store.offset >= 0 and away > MAX_AWAY_S:
-            store.close()
-            cls._discard(path, f"it was not written for {away / 3600:.0f} hours")
-            store = cls(path, Rdict(str(path), _options(memory)))
-        return store
+            if "Corruption" in str(error) or "checksum" in str(error):
+                return None, str(error)
+            raise StateError(f"the state at {path} cannot be opened: {error}") from error
+        try:
+            store = cls(path, db)
+            away_s = store._away_s()
+        except StateError as error:
+            db.close()
+            return None, str(error)
+        if store.offset >= 0 and away_s > MAX_AWAY_S:
+            db.close()
+            return None, f"it was not written for {away_s / 3600:.0f} hours"
+        return store, ""
 
     def get(self, key: bytes, /) -> bytes | None:
         """The row at ``key``.
@@ -154,8 +167,11 @@ class RocksStore:
             self._db.write(batch)
 
     def close(self) -> None:
-        """Flush and close."""
-        self._db.close()
+        """Flush and close; what cannot be flushed is in the changelog."""
+        try:
+            self._db.close()
+        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
+            log.warning("local state not flushed", extra={"path": str(self.path), "reason": str(error)})
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -181,13 +197,6 @@ class RocksStore:
         return StateError(
             f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog"
         )
-
-    @staticmethod
-    def _discard(path: Path, reason: str) -> None:
-        log.warning(
-            "local state thrown away, it is restored from the changelog", extra={"path": str(path), "reason": reason}
-        )
-        shutil.rmtree(path)
 
 
 def _options(memory: StoreMemory) -> Options:

@@ -1,0 +1,148 @@
+"""The local store on a real disk: a prefix of its changelog, whatever happens to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from processors import store as store_module
+from processors.store import ALIVE_KEY, SPOILT, RocksStore, StoreMemory
+from schemas.errors import StateError
+
+
+@pytest.fixture
+def memory() -> StoreMemory:
+    return StoreMemory(32 << 20)
+
+
+def test_rows_and_offset_move_together(tmp_path: Path, memory: StoreMemory) -> None:
+    """A reopened store knows what it holds and up to where."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert store.offset == -1
+    store.write({b"a": b"1", b"b": b"2"}, 5)
+    store.write({b"a": None, b"c": b"3"}, 9)
+    store.close()
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert store.offset == 9
+    assert (store.get(b"a"), store.get(b"b")) == (None, b"2")
+    assert list(store.scan(b"a", b"c")) == [(b"b", b"2")]
+    store.close()
+
+
+def test_a_killed_process_loses_no_write(tmp_path: Path, memory: StoreMemory) -> None:
+    """RocksDB's log is on, so that kill -9 costs no restore."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from processors.store import RocksStore, StoreMemory\n"
+        "store = RocksStore.open(Path(sys.argv[1]), StoreMemory(32 << 20))\n"
+        "for n in range(200): store.write({b'%d' % n: b'x' * 500}, n)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "0")], check=False, cwd=Path(__file__).parents[3]
+    )
+    assert ended.returncode == -signal.SIGKILL
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert store.offset == 199
+    assert store.get(b"199") == b"x" * 500
+    store.close()
+
+
+def test_a_torn_log_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> None:
+    """What RocksDB's log lost is restored from the changelog: offset and rows are of one moment."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    for number in range(50):
+        store.write({b"row": b"%d" % number}, number)
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(tmp_path / "0"), str(copy)], check=True)
+    store.close()
+    (log,) = copy.glob("*.log")
+    os.truncate(log, log.stat().st_size - 37)
+    torn = RocksStore.open(copy, memory)
+    assert 0 <= torn.offset < 49
+    assert torn.get(b"row") == b"%d" % torn.offset
+    torn.close()
+
+
+def test_a_store_that_cannot_be_opened_is_restored_anew(tmp_path: Path, memory: StoreMemory) -> None:
+    """It is a copy: the changelog has it all."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    store.write({b"a": b"1"}, 5)
+    store.close()
+    for manifest in (tmp_path / "0").glob("MANIFEST-*"):
+        manifest.write_bytes(b"\xff" * manifest.stat().st_size)
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert (store.offset, store.get(b"a")) == (-1, None)
+    store.close()
+
+
+def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(
+    tmp_path: Path, memory: StoreMemory
+) -> None:
+    """Flipped bits are found by RocksDB's checksums; the next start throws the copy away."""
+    path = tmp_path / "0"
+    store = RocksStore.open(path, memory)
+    store.write({b"%05d" % n: os.urandom(400) for n in range(2000)}, 5)
+    store.close()
+    for table in path.glob("*.sst"):
+        data = bytearray(table.read_bytes())
+        for at in range(len(data) * 2 // 5, len(data) * 3 // 5, 1500):
+            data[at] ^= 0xFF
+        table.write_bytes(data)
+    store = RocksStore.open(path, StoreMemory(32 << 20))
+    with pytest.raises(StateError, match="a restart restores it"):
+        for number in range(2000):
+            store.get(b"%05d" % number)
+    store.close()
+    assert (path / SPOILT).exists()
+    store = RocksStore.open(path, memory)
+    assert store.offset == -1
+    store.close()
+
+
+def test_a_store_that_was_away_too_long_is_thrown_away(
+    tmp_path: Path, memory: StoreMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compaction may have dropped tombstones that it never saw."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    store.write({b"a": b"1"}, 5)
+    assert store.get(ALIVE_KEY) is not None
+    store.close()
+    later = time.time() + store_module.MAX_AWAY_S + 60
+    monkeypatch.setattr(store_module.time, "time", lambda: later)
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert store.offset == -1
+    store.close()
+
+
+def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path: Path, memory: StoreMemory) -> None:
+    """It names the path and RocksDB's own reason."""
+    first = RocksStore.open(tmp_path / "0", memory)
+    with pytest.raises(StateError, match="cannot be opened.*lock"):
+        RocksStore.open(tmp_path / "0", memory)
+    first.close()
+
+
+def test_a_full_disk_is_one_clear_line_and_writes_nothing(tmp_path: Path, memory: StoreMemory) -> None:
+    """Neither rows nor offset move; a restart restores what is missing."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        store = RocksStore.open(small / "0", memory)
+        store.write({b"a": b"1"}, 1)
+        with pytest.raises(StateError, match="free space and restart"):
+            for number in range(2, 50):
+                store.write({b"%d" % number: os.urandom(200_000)}, number)
+        reached = store.offset
+        store.close()
+        assert reached < 49
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
