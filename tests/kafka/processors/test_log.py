@@ -50,7 +50,9 @@ def reader(kafka: dict[str, Any], topic: str, isolation: str = "read_committed")
         consumer.close()
 
 
-def read(kafka: dict[str, Any], topic: str, isolation: str = "read_committed") -> list[tuple[bytes | None, bytes | None]]:
+def read(
+    kafka: dict[str, Any], topic: str, isolation: str = "read_committed"
+) -> list[tuple[bytes | None, bytes | None]]:
     found: list[tuple[bytes | None, bytes | None]] = []
     with reader(kafka, topic, isolation) as consumer:
         while True:

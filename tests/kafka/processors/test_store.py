@@ -81,9 +81,7 @@ def test_a_store_that_cannot_be_opened_is_restored_anew(tmp_path: Path, memory: 
     store.close()
 
 
-def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(
-    tmp_path: Path, memory: StoreMemory
-) -> None:
+def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(tmp_path: Path, memory: StoreMemory) -> None:
     """Flipped bits are found by RocksDB's checksums; the next start throws the copy away."""
     path = tmp_path / "0"
     store = RocksStore.open(path, memory)

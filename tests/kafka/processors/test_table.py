@@ -1,0 +1,359 @@
+"""The partitions of a process, with real stores, a log whose commits wait at a gate, and a consumer made by hand.
+
+Races between epochs and rebalances are forced by the gate, not hoped for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from aggregators.aggregator import Counting
+from aggregators.sites import Sites
+from processors.epoch import STAMP_KEY, Epoch, Stamp
+from processors.run import Record, Run
+from processors.settings import EngineSettings
+from processors.states import State
+from processors.table import PartitionTable
+from schemas.errors import Fenced, LostInput, StateError, StoreAhead
+from schemas.sites import SITES, SiteEvent
+
+
+def message(number: int, site: str = "1") -> bytes:
+    return b'{"id":"m%d","type":"message","from":"v","site_id":"%b","timestamp":0,"data":{}}' % (number, site.encode())
+
+
+def run_of(first: int, count: int = 1) -> Run:
+    records = [Record(offset, message(offset)) for offset in range(first, first + count)]
+    return Run("sites", 0, first=first, next=first + count, records=records, end=first + count)
+
+
+class Ended(Exception):
+    """What stands in for the end of the process."""
+
+
+class GatedLog:
+    """A transactional log in memory. ``gate`` holds commits up; ``broken`` makes them fail."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.broken: Exception | None = None
+        self.fences = 0
+        self.epochs: list[Epoch] = []
+        self.changelog: list[Record] = []
+
+    def fence(self) -> None:
+        self.fences += 1
+
+    def commit(self, epoch: Epoch) -> int:
+        self.entered.set()
+        if not self.gate.wait(20):
+            raise StateError("the test left the gate shut")
+        if self.broken is not None:
+            raise self.broken
+        self.epochs.append(epoch)
+        for key, value in [*epoch.rows.items(), (STAMP_KEY, epoch.stamp.encode())]:
+            self.changelog.append(Record(len(self.changelog), value, key=key))
+        return len(self.changelog) - 1
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def restored(self) -> Run:
+        return Run("changelog", 0, first=0, next=len(self.changelog), records=self.changelog, end=len(self.changelog))
+
+
+class HandSource:
+    """A consumer that answers what the test set."""
+
+    def __init__(self, log: GatedLog) -> None:
+        self.start, self.end = 0, 100
+        self.log = log
+        self.seeks: list[int] = []
+
+    async def log_starts(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.start)
+
+    async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, len(self.log.changelog))
+
+    async def seek(self, partition: int, offset: int) -> None:
+        self.seeks.append(offset)
+
+
+class Bench:
+    """A table, its log and its source, and what it ended with."""
+
+    def __init__(self, folder: Path, *, skip_lost: bool = False, epoch_s: float = 60.0) -> None:
+        self.log = GatedLog()
+        self.source = HandSource(self.log)
+        self.ends: list[BaseException] = []
+        settings = EngineSettings(
+            kafka={}, state_dir=folder, worker="w", instance="w-0", partitions=1, epoch_s=epoch_s,
+            memory_bytes=32 << 20, skip_lost=skip_lost,
+        )  # fmt: skip
+        self.table: PartitionTable[SiteEvent] = PartitionTable(
+            SITES, Sites(Counting()), settings, self.source, lambda _: self.log, fail=self._fail
+        )
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        self.ends.append(error)
+        raise Ended from error
+
+    async def own(self) -> None:
+        """Be assigned the partition, restore it and count."""
+        await self.table.assign({0}, set())
+        self.table.stored_offset(0)
+        self.table.restore(self.log.restored())
+        await self.table.activate()
+
+    def state(self) -> State:
+        return self.table.slots[0].life.state
+
+    def newest(self) -> bytes | None:
+        return self.log.epochs[-1].summaries[-1].value if self.log.epochs else None
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Callable[[Callable[[Bench], Awaitable[None]]], Bench]:
+    """Runs a scenario on a fresh table, and lets go of its stores afterwards."""
+
+    def start(scenario: Callable[[Bench], Awaitable[None]], *, skip_lost: bool = False) -> Bench:
+        async def main() -> Bench:
+            bench = Bench(tmp_path, skip_lost=skip_lost)
+            try:
+                await asyncio.wait_for(scenario(bench), 30)
+            finally:
+                bench.log.gate.set()
+                for slot in bench.table.slots.values():
+                    if slot.store is not None:
+                        slot.store.close()
+            return bench
+
+        return asyncio.run(main())
+
+    return start
+
+
+Drive = Callable[..., Bench]
+
+
+def test_a_drained_partition_has_its_last_epoch_committed_and_stored(drive: Drive) -> None:
+    """A rebalance loses nothing that was counted: stock Faust drops it and counts it again."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        assert bench.log.epochs == []
+        await bench.table.drain()
+        assert bench.log.epochs[0].stamp == Stamp(5, Sites.version)
+        assert bench.state() is State.DRAINING
+        store = bench.table.slots[0].store
+        assert store is not None
+        assert store.offset == len(bench.log.changelog) - 1
+
+    drive(scenario)
+
+
+def test_skipped_offsets_are_sought_back_and_nothing_is_counted_before_they_come(drive: Drive) -> None:
+    """A prefetch that lost a race with a seek hands over a later run first; it is dropped, not counted."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        await bench.table.process(run_of(8, 2))
+        await bench.table.process(run_of(10, 2))
+        assert bench.source.seeks == [5]  # once: the runs that were fetched before the seek still come
+        await bench.table.process(run_of(5, 7))
+        await bench.table.drain()
+        assert bench.log.epochs[-1].records == 12
+
+    drive(scenario)
+
+
+def test_retention_that_overtakes_a_running_worker_ends_it(drive: Drive) -> None:
+    """Input that is gone is never skipped silently."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        bench.source.start = 8
+        with pytest.raises(Ended):
+            await bench.table.process(run_of(8, 2))
+        assert isinstance(bench.ends[0], LostInput)
+        assert "retention removed [5, 8). Restart with --skip-lost" in str(bench.ends[0])
+
+    drive(scenario)
+
+
+def test_with_skip_lost_a_letter_stands_for_what_is_gone(drive: Drive) -> None:
+    """It goes on at the log's start, and the letter is of the same transaction as the stamp that passes the gap."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        bench.source.start = 8
+        await bench.table.process(run_of(8, 2))
+        assert bench.source.seeks == [8]
+        await bench.table.process(run_of(8, 2))
+        await bench.table.drain()
+        (epoch,) = bench.log.epochs
+        assert epoch.stamp.offset == 10
+        assert dict(epoch.letters[0].headers)["__dlq.errors.message"] == b"lost input [0, 8)"
+
+    drive(scenario, skip_lost=True)
+
+
+def test_one_epoch_is_under_way_while_the_next_one_fills(drive: Drive) -> None:
+    """Order is kept, and counting does not wait for the broker."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        slot = bench.table.slots[0]
+        bench.log.gate.clear()
+        await bench.table.process(run_of(0, 1))
+        await bench.table._send_epoch(slot)  # pyright: ignore[reportPrivateUsage]
+        await asyncio.to_thread(bench.log.entered.wait, 10)
+        await bench.table.process(run_of(1, 3))
+        assert slot.partition is not None
+        assert (slot.partition.position, slot.partition.stamp.offset) == (4, 0)
+        bench.log.gate.set()
+        await bench.table.drain()
+        assert [(epoch.first, epoch.stamp.offset) for epoch in bench.log.epochs] == [(0, 1), (1, 4)]
+
+    drive(scenario)
+
+
+def test_an_epoch_never_outlives_its_partition(drive: Drive) -> None:
+    """A send that waits in line while the partition goes elsewhere is dropped: its next owner counts it."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        slot = bench.table.slots[0]
+        partition = slot.partition
+        assert partition is not None
+        await bench.table.process(run_of(0, 2))
+        epoch = partition.seal()
+        assert epoch is not None
+        slot.life.move(State.DRAINING)
+        await bench.table.assign(set(), {0})  # demoted to a standby
+        assert bench.state() is State.STANDBY
+        await bench.table._commit(slot, partition, epoch)  # pyright: ignore[reportPrivateUsage]
+        assert bench.log.epochs == []
+
+    drive(scenario)
+
+
+def test_a_fence_waits_for_our_own_epoch(drive: Drive) -> None:
+    """A partition that stays is fenced again; our own epoch under way must not become a zombie's."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        slot = bench.table.slots[0]
+        bench.log.gate.clear()
+        await bench.table.process(run_of(0, 1))
+        await bench.table._send_epoch(slot)  # pyright: ignore[reportPrivateUsage]
+        await asyncio.to_thread(bench.log.entered.wait, 10)
+        draining = asyncio.ensure_future(bench.table.drain())
+        while bench.state() is not State.DRAINING:
+            await asyncio.sleep(0)
+        assigning = asyncio.ensure_future(bench.table.assign({0}, set()))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert bench.log.fences == 1
+        bench.log.gate.set()
+        await asyncio.gather(draining, assigning)
+        assert bench.log.fences == 2
+        assert bench.log.epochs[0].stamp.offset == 1
+
+    drive(scenario)
+
+
+def test_a_partition_that_stays_keeps_its_rows_in_memory(drive: Drive) -> None:
+    """Nobody else wrote, so nothing is read again."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 2))
+        await bench.table.drain()
+        before = bench.table.slots[0].partition
+        await bench.own()
+        assert bench.table.active(0) is before
+
+    drive(scenario)
+
+
+def test_what_another_owner_wrote_replaces_what_is_in_memory(drive: Drive) -> None:
+    """The changelog tells on restoring; the partition starts from its stamp."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 2))
+        await bench.table.drain()
+        before = bench.table.slots[0].partition
+        other = Stamp(7, Sites.version).encode()
+        bench.log.changelog.append(Record(len(bench.log.changelog), other, key=STAMP_KEY))
+        await bench.own()
+        now = bench.table.active(0)
+        assert now is not None
+        assert now is not before
+        assert now.position == 7
+
+    drive(scenario)
+
+
+@pytest.mark.parametrize("error", [Fenced("another worker owns it"), StateError("timed out"), RuntimeError("bug")])
+def test_any_failed_commit_ends_the_process(drive: Drive, error: Exception) -> None:
+    """Whether the epoch landed is decided by the next owner's fence; this process must not go on."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 2))
+        bench.log.broken = error
+        with pytest.raises(Ended):
+            await bench.table.drain()
+        assert bench.ends == [error]
+
+    drive(scenario)
+
+
+def test_a_store_ahead_of_its_changelog_ends_the_process(drive: Drive) -> None:
+    """The changelog was deleted: a state that nobody else could restore must not be built upon."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 2))
+        await bench.table.drain()
+        bench.log.changelog.clear()
+        await bench.table.assign({0}, set())
+        with pytest.raises(Ended):
+            await bench.table.activate()
+        assert isinstance(bench.ends[0], StoreAhead)
+        assert "Delete this directory to rebuild the state" in str(bench.ends[0])
+
+    drive(scenario)
+
+
+def test_a_run_that_was_queued_when_its_partition_went_is_dropped(drive: Drive) -> None:
+    """Its next owner reads it from the stamp."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.drain()
+        await bench.table.process(run_of(0, 2))
+        await bench.table.assign(set(), set())
+        await bench.table.process(run_of(0, 2))
+        bench.table.restore(bench.log.restored())
+        assert bench.table.slots == {}
+        assert bench.log.epochs == []
+
+    drive(scenario)
