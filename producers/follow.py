@@ -1,6 +1,6 @@
 """Follow growing files through rotation, and go on after a crash where the broker's acknowledgements had come to.
 
-    follow = Follow(["app.log", "logs/"], sender, read, positions, interrupt)
+    follow = Follow(["app.log", "logs/"], sender, read, positions, interrupt, notice=print)
     follow.run(wait=publisher.rest)               # until the interrupt
 
 A followed *name* shows one file after another; each file is a `Tail` with an identity and a position of its own:

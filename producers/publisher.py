@@ -133,6 +133,9 @@ class Publisher:
         logger: where librdkafka's own lines go.
         tick: called often while the broker is waited for, and after every batch.
         stop: asked while the broker is waited for; true gives up after `ABANDON_S` without an acknowledgement.
+
+    Raises:
+        KafkaException: a property is unknown, or does not fit.
     """
 
     def __init__(
@@ -153,10 +156,7 @@ class Publisher:
         self._stop = stop
         self._failure: str | None = None
         self._moved = monotonic()
-        try:
-            self._producer = Producer({**DEFAULTS, **kafka, **FIXED, "error_cb": self._troubled}, logger=logger)
-        except KafkaException as error:
-            raise StreamgaugeError(f"Kafka refuses the client's properties: {error.args[0].str()}") from error
+        self._producer = Producer({**DEFAULTS, **kafka, **FIXED, "error_cb": self._troubled}, logger=logger)
 
     @property
     def stalled_s(self) -> float:

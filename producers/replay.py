@@ -1,7 +1,7 @@
 """Files, directories and stdin into a stream's topic, one after the other, each line once.
 
-    replay = Replay(["a.jsonl", "logs/"], sender, format_of(SITES, "jsonl"), interrupt)
-    replay.run()
+    replay = Replay(["a.jsonl", "logs/"], format_of(SITES, "jsonl"), interrupt)
+    replay.run(sender)
     publisher.flush()
     replay.ledger.accepted, replay.resume        # resume is None: the broker has everything
 
@@ -34,7 +34,6 @@ class Replay:
 
     Args:
         paths: files, directories (their files by name) and ``-``, in the order in which they are sent.
-        sender: takes the lines.
         read: the stream's format.
         interrupt: asked between two batches; a read that blocks ends by it.
         from_line: of the first path: what lies before it is passed over.
@@ -43,13 +42,10 @@ class Replay:
         StreamgaugeError: a path is not there (before anything is sent).
     """
 
-    def __init__(
-        self, paths: Sequence[str], sender: Sender, read: Format, interrupt: Interrupt, *, from_line: int = 1
-    ) -> None:
+    def __init__(self, paths: Sequence[str], read: Format, interrupt: Interrupt, *, from_line: int = 1) -> None:
         self.ledger: Ledger[tuple[int, int]] = Ledger()
         self._paths = tuple(paths)
         self._sources = [sources_of(path) for path in paths]
-        self._sender = sender
         self._read = read
         self._interrupt = interrupt
         self._reached = (0, from_line)
@@ -81,8 +77,11 @@ class Replay:
         if reached:
             self._reached = reached[-1]
 
-    def run(self) -> None:
+    def run(self, sender: Sender) -> None:
         """Send everything, or as much as there was time for until the interrupt.
+
+        Args:
+            sender: takes the lines.
 
         Raises:
             StreamgaugeError: a source cannot be read (to its end), or the broker refused a record.
@@ -93,7 +92,7 @@ class Replay:
             for source in sources:
                 reading = self._read(source.name)
                 for lines in self._lines(source, reading):
-                    for ticket, line in self._sender.send(source.name, reading, lines.since(first - passed)):
+                    for ticket, line in sender.send(source.name, reading, lines.since(first - passed)):
                         self.ledger.add(ticket, (index, max(first, passed + line)))
                     self.settle()
                     if self._interrupt.asked:

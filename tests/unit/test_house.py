@@ -17,6 +17,7 @@ PACKAGES = ("schemas", "aggregators", "processors", "sinks", "producers", "ops")
 IGNORED = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
 
 PUBLIC = {
+    "producers.simulate.answer": "python -m producers.simulate.answer: input whose right answer is known beforehand",
     "aggregators.laws": "the laws that any plug-in's aggregator can be held to",
 }
 """Modules that nothing in the product imports, and why they are there."""

@@ -1,0 +1,50 @@
+"""Where made input goes: stdout, or a file, packed when its name says so.
+
+with output("events.jsonl.zst") as file:
+    file.write(block)
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from schemas.errors import StreamgaugeError
+
+
+@contextmanager
+def output(path: str | None) -> Generator[BinaryIO]:
+    """Open ``path`` for writing; None and ``-`` are stdout.
+
+    Raises:
+        StreamgaugeError: the file cannot be written.
+    """
+    if path is None or path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with _opened(path) as file:
+            yield file
+    except OSError as error:
+        raise StreamgaugeError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _opened(path: str) -> Generator[BinaryIO]:
+    if path.endswith(".gz"):
+        # No name and no time of writing inside: the same input gives the same bytes here, too.
+        with Path(path).open("wb") as packed, gzip.GzipFile("", "wb", 6, packed, mtime=0) as file:
+            yield cast("BinaryIO", file)
+    elif path.endswith(".zst"):
+        import zstandard
+
+        with Path(path).open("wb") as packed, zstandard.ZstdCompressor().stream_writer(packed) as file:
+            yield cast("BinaryIO", file)
+    else:
+        with Path(path).open("wb") as file:
+            yield file
