@@ -1,0 +1,1 @@
+"""What a summary means: one module a stream. Pure: no Kafka, no files, no clock, no logging."""

@@ -1,0 +1,99 @@
+r"""What an id takes in a pile: 16 bytes, whatever its text.
+
+A canonical UUID (36 characters, lower case) is its own 16 bytes; any other text is its BLAKE2b-128, and the
+``hashed`` flag that travels beside the bytes keeps the two spaces apart: nobody can send a UUID that passes for
+another text. An id in upper case is another id, as the specification has it, and so is hashed.
+
+>>> identity("0123abcd-0000-4000-8000-00000000000f")
+(b'\x01#\xab\xcd\x00\x00@\x00\x80\x00\x00\x00\x00\x00\x00\x0f', False)
+>>> identity("0123ABCD-0000-4000-8000-00000000000f")[1]
+True
+>>> identify(["0123abcd-0000-4000-8000-00000000000f"])[0] == identity("0123abcd-0000-4000-8000-00000000000f")[0]
+True
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]
+
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID_CHARS = 36
+_DASHES = (8, 13, 18, 23)
+_DASH = 0x2D
+
+_ODD_1, _ODD_2, _ODD_3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93
+_WORD = (1 << 64) - 1
+
+
+def identity(text: str) -> tuple[bytes, bool]:
+    """The 16 bytes of an id, and whether they are a hash of its text."""
+    if _UUID.fullmatch(text):
+        return bytes.fromhex(text.replace("-", "")), False
+    return blake2b(text.encode(), digest_size=16).digest(), True
+
+
+def uuid_text(sixteen: bytes) -> str:
+    """The text of an id that is not hashed."""
+    digits = sixteen.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def identify(texts: Sequence[str]) -> tuple[bytes, bytes | None]:
+    """The identities of many ids at once.
+
+    Returns:
+        16 bytes for each, joined; and a byte for each that tells whether it is hashed, or None when none is.
+    """
+    joined = _uuids(texts)
+    if joined is not None:
+        return joined, None
+    pairs = [identity(text) for text in texts]
+    hashed = bytes(pair[1] for pair in pairs)
+    return b"".join([pair[0] for pair in pairs]), hashed if any(hashed) else None
+
+
+def _uuids(texts: Sequence[str]) -> bytes | None:
+    """The bytes of ``texts`` if every one is a canonical UUID (0.1 µs each instead of 1 µs)."""
+    text = "".join(texts)
+    count = len(texts)
+    if len(text) != _UUID_CHARS * count or not text.isascii() or set(map(len, texts)) != {_UUID_CHARS}:
+        return None
+    grid = np.frombuffer(text.encode("ascii"), np.uint8).reshape(count, _UUID_CHARS)
+    if any((grid[:, column] != _DASH).any() for column in _DASHES):
+        return None
+    try:
+        joined = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    # `fromhex` takes upper case and skips blanks, and a fifth dash leaves too few digits.
+    return joined if len(joined) == 16 * count and text == text.lower() else None
+
+
+def words(sixteens: bytes) -> tuple[Words, Words]:
+    """The two halves of each of the joined identities.
+
+    Returns:
+        ``(key, low)``: ``low`` is the second half, ``key`` mixes both so that it spreads evenly even where ids are
+        consecutive numbers. Together they are the identity again: for one ``low``, ``key`` is one to one.
+    """
+    pairs = np.frombuffer(sixteens, "<u8").reshape(-1, 2)
+    low = pairs[:, 1]
+    return pairs[:, 0] * np.uint64(_ODD_1) + low * np.uint64(_ODD_2), low
+
+
+def word(sixteen: bytes) -> tuple[int, int]:
+    """`words` of one identity."""
+    low = int.from_bytes(sixteen[8:], "little")
+    return (int.from_bytes(sixteen[:8], "little") * _ODD_1 + low * _ODD_2) & _WORD, low
+
+
+def marks(key: Words) -> npt.NDArray[np.uint32]:
+    """32 well-mixed bits of each key: what a `Sieve` remembers of an id."""
+    return ((key ^ key >> np.uint64(32)) * np.uint64(_ODD_3) >> np.uint64(32)).astype(np.uint32)

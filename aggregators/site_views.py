@@ -1,0 +1,139 @@
+"""Questions about one site that its summary does not answer: as of a moment, by period, who was online when.
+
+An answer reads the site's whole history; an update never does. Where a retention has folded the older part, only
+what is at or after the site's ``floor`` can be asked for: totals stay, details do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregators.pile import NO_FLOOR, Longs, Numbers
+from aggregators.site import Site
+
+PERIODS = {"hour": 3600, "day": 86400}
+"""Seconds."""
+
+
+def state(site: Site, site_id: str) -> dict[str, Any]:
+    """All that a person wants to know of a site at once."""
+    operators = list(site.operators.texts())
+    online: set[int] = set()
+    for leaf in site.timeline.leaves():
+        online = leaf.online_at_end()
+    return {
+        "site_id": site_id,
+        "messages": site.chats,
+        "emails": site.emails,
+        "operators": site.operators.count,
+        "visitors": site.visitors.count,
+        "events": site.events.n,
+        "first": site.first,
+        "last": site.newest,
+        "online": sorted(operators[number] for number in online),
+        "folded_before": None if site.floor == NO_FLOOR else site.floor,
+    }
+
+
+def at(site: Site, site_id: str, arguments: Mapping[str, str]) -> dict[str, Any] | None:
+    """The summary as of the moment ``at`` (inclusive); None when the site had no event by then."""
+    moment = _integer(arguments, "at")
+    if moment < site.first:
+        return None
+    if moment < site.floor:
+        raise ValueError(f"what was before {site.floor} is folded (--retention): ask for that moment or a later one")
+    message_times, visitors, status_times, operators = site.everything()
+    later = message_times[message_times > moment]
+    chats = int(_met(site, later).sum())
+    return {
+        "site_id": site_id,
+        "messages": site.chats - chats,
+        "emails": site.emails - (len(later) - chats),
+        "operators": _distinct(operators[status_times <= moment], site.operators.folded()),
+        "visitors": _distinct(visitors[message_times <= moment], site.visitors.folded()),
+    }
+
+
+def by(site: Site, arguments: Mapping[str, str]) -> list[dict[str, int]]:
+    """The counts of each ``period`` in which something happened, in order of time.
+
+    ``operators`` are those that signed on or off within the period, ``visitors`` those that wrote. Periods that
+    began before the floor are left out: a part of them is folded.
+    """
+    period = PERIODS.get(arguments.get("period", ""))
+    if period is None:
+        raise ValueError(f"period must be one of {', '.join(PERIODS)}, not {arguments.get('period')!r}")
+    message_times, visitors, status_times, operators = site.everything()
+    from_period = -(-site.floor // period) if site.floor != NO_FLOOR else NO_FLOOR
+    # Periods by number: the start of the first may lie outside of 64 bits.
+    message_periods, status_periods = message_times // period, status_times // period
+    met = _met(site, message_times)
+    counts: dict[int, dict[str, int]] = {}
+    for name, periods in (
+        ("messages", message_periods[met]),
+        ("emails", message_periods[~met]),
+        ("operators", _pairs(status_periods, operators)),
+        ("visitors", _pairs(message_periods, visitors)),
+    ):
+        numbers, sizes = np.unique(periods, return_counts=True)
+        for number, size in zip(numbers.tolist(), sizes.tolist(), strict=True):
+            if number >= from_period:
+                empty = {"period_start": number * period, "messages": 0, "emails": 0, "operators": 0, "visitors": 0}
+                counts.setdefault(number, empty)[name] = size
+    return [counts[number] for number in sorted(counts)]
+
+
+def operators(site: Site) -> list[dict[str, Any]]:
+    """When each operator was online: ``[from, to)``, ``to`` None while it lasts; by operator, then by time.
+
+    An interval that began before the floor begins there.
+    """
+    names = list(site.operators.texts())
+    since: dict[int, int] = {}
+    intervals: list[tuple[int, int, int | None]] = []
+    for number, leaf in enumerate(site.timeline.leaves()):
+        if number == 0:
+            since = dict.fromkeys(leaf.online, site.floor)
+        for time, operator, online, _ in leaf.statuses():
+            if online:
+                since.setdefault(operator, max(time, site.floor))
+            elif operator in since:
+                began = since.pop(operator)
+                if began < time:
+                    intervals.append((operator, began, time))
+    intervals += [(operator, began, None) for operator, began in since.items()]
+    named = sorted((names[operator], began, ended) for operator, began, ended in intervals)
+    return [{"operator": name, "from": began, "to": ended} for name, began, ended in named]
+
+
+def _met(site: Site, times: Longs) -> npt.NDArray[np.bool_]:
+    """Whether a message of each time met an operator."""
+    steps, online = site.timeline.steps()
+    return online[np.searchsorted(steps, times, "right")]
+
+
+def _distinct(numbers: Numbers, folded: set[int]) -> int:
+    return len(folded.union(np.unique(numbers).tolist()))
+
+
+def _pairs(periods: Longs, numbers: Numbers) -> Longs:
+    """The period of each distinct pair of period and number."""
+    if not len(periods):
+        return periods
+    order = np.lexsort((numbers, periods))
+    periods, numbers = periods[order], numbers[order]
+    new = np.ones(len(periods), np.bool_)
+    new[1:] = (periods[1:] != periods[:-1]) | (numbers[1:] != numbers[:-1])
+    return periods[new]
+
+
+def _integer(arguments: Mapping[str, str], name: str) -> int:
+    value = arguments.get(name, "")
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a whole number of seconds, not {value!r}") from None
