@@ -113,7 +113,7 @@ def _row(stream: StreamView, part: Part) -> list[str | int | None]:
         part.owner,
         part.state,
         part.lag,
-        None if behind is None else f"{behind:.1f}s" if behind < 10 else format_duration(round(behind) * 1000),
+        None if behind is None else f"{behind:.1f}s" if 0 < behind < 10 else format_duration(round(behind) * 1000),
         None if part.restored is None else f"{part.restored:.0%}",
         ",".join(part.standbys) or None,
     ]
