@@ -126,15 +126,17 @@ class RocksStore:
         """The rows of ``[start, end)`` in key order."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
+        # Not `items()`: it ends at a block that cannot be read as if that were the end of the rows.
+        iterator = self._db.iter(options)
+        iterator.seek(start)
+        while iterator.valid():
+            key, value = iterator.key(), iterator.value()
+            if not isinstance(key, bytes) or not isinstance(value, bytes):
+                raise StateError(f"the state at {self.path} holds something that is no row; delete the directory")
+            yield key, value
+            iterator.next()
         try:
-            for key, value in self._db.items(from_key=start, read_opt=options):
-                if not isinstance(key, bytes) or not isinstance(value, bytes):
-                    raise StateError(f"the state at {self.path} holds something that is no row; delete the directory")
-                if key >= end:
-                    return
-                yield key, value
-        except StateError:
-            raise
+            iterator.status()
         except Exception as error:
             raise self._spoilt(error) from error
 

@@ -84,7 +84,6 @@ class Slot(Generic[R]):
         self.epoch_timer: asyncio.TimerHandle | None = None
         self.settle_timer: asyncio.TimerHandle | None = None
         self.sought: tuple[int, float] = (-1, 0.0)
-        self.restore_end = -1
         self.restored = 0
         """Changelog entries read since the last assignment."""
 

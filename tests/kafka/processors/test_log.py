@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ops.topics import ensure
 from processors.epoch import STAMP_KEY, Epoch, Letter, Stamp, Summary
@@ -64,10 +63,8 @@ def read(
 
 
 def committed_end(kafka: dict[str, Any], topic: str) -> int:
-    tp = TopicPartition(topic, 0)
-    admin = AdminClient(kafka)
-    ends = admin.list_offsets({tp: OffsetSpec.latest()}, isolation_level=IsolationLevel.READ_COMMITTED)
-    return ends[tp].result(20).offset
+    with reader(kafka, topic) as consumer:
+        return consumer.get_watermark_offsets(TopicPartition(topic, 0), 20)[1]
 
 
 @pytest.fixture
@@ -137,16 +134,3 @@ def test_a_fence_waits_for_the_markers_of_the_last_epoch(
         offset = log.commit(epoch(number))
         log.fence()
         assert committed_end(kafka, TOPICS.changelog) > offset
-
-
-def test_an_end_offset_is_asked_as_the_consumer_asks(kafka: dict[str, Any], new_log: Callable[[], KafkaLog]) -> None:
-    """The consumer's end is the committed one, too: below an open transaction, beyond a finished one."""
-    log = new_log()
-    log.fence()
-    log.commit(epoch(0))
-    log.fence()
-    with reader(kafka, TOPICS.changelog) as consumer:
-        consumer.assign([TopicPartition(TOPICS.changelog, 0, OFFSET_END)])
-        low, high = consumer.get_watermark_offsets(TopicPartition(TOPICS.changelog, 0), 20)
-    assert (low, high) == (0, 4)
-    assert committed_end(kafka, TOPICS.changelog) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def test_a_torn_log_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> N
     for number in range(50):
         store.write({b"row": b"%d" % number}, number)
     copy = tmp_path / "copy"
-    subprocess.run(["cp", "-r", str(tmp_path / "0"), str(copy)], check=True)
+    shutil.copytree(tmp_path / "0", copy)
     store.close()
     (log,) = copy.glob("*.log")
     os.truncate(log, log.stat().st_size - 37)
@@ -94,8 +95,7 @@ def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(tmp_pat
         table.write_bytes(data)
     store = RocksStore.open(path, StoreMemory(32 << 20))
     with pytest.raises(StateError, match="a restart restores it"):
-        for number in range(2000):
-            store.get(b"%05d" % number)
+        list(store.scan(b"0", b"9"))
     store.close()
     assert (path / SPOILT).exists()
     store = RocksStore.open(path, memory)
@@ -121,7 +121,7 @@ def test_a_store_that_was_away_too_long_is_thrown_away(
 def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path: Path, memory: StoreMemory) -> None:
     """It names the path and RocksDB's own reason."""
     first = RocksStore.open(tmp_path / "0", memory)
-    with pytest.raises(StateError, match="cannot be opened.*lock"):
+    with pytest.raises(StateError, match=r"cannot be opened.*lock"):
         RocksStore.open(tmp_path / "0", memory)
     first.close()
 
@@ -130,17 +130,16 @@ def test_a_full_disk_is_one_clear_line_and_writes_nothing(tmp_path: Path, memory
     """Neither rows nor offset move; a restart restores what is missing."""
     small = tmp_path / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=False)
+    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(small)], check=False)
     if mounted.returncode:
         pytest.skip("mounting a small file system needs root")
     try:
         store = RocksStore.open(small / "0", memory)
         store.write({b"a": b"1"}, 1)
+        big = {b"%d" % number: os.urandom(200_000) for number in range(50)}
         with pytest.raises(StateError, match="free space and restart"):
-            for number in range(2, 50):
-                store.write({b"%d" % number: os.urandom(200_000)}, number)
-        reached = store.offset
+            store.write(big, 2)
+        assert store.offset == 1
         store.close()
-        assert reached < 49
     finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
+        subprocess.run(["/bin/umount", "-l", str(small)], check=True)

@@ -264,8 +264,8 @@ def test_a_fence_waits_for_our_own_epoch(drive: Drive) -> None:
         await bench.table._send_epoch(slot)  # pyright: ignore[reportPrivateUsage]
         await asyncio.to_thread(bench.log.entered.wait, 10)
         draining = asyncio.ensure_future(bench.table.drain())
-        while bench.state() is not State.DRAINING:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert bench.state() is State.DRAINING
         assigning = asyncio.ensure_future(bench.table.assign({0}, set()))
         for _ in range(50):
             await asyncio.sleep(0)
