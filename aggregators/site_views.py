@@ -40,8 +40,8 @@ def state(site: Site, site_id: str) -> dict[str, Any]:
 
 
 def at(site: Site, site_id: str, arguments: Mapping[str, str]) -> dict[str, Any] | None:
-    """The summary as of the moment ``at`` (inclusive); None when the site had no event by then."""
-    moment = _integer(arguments, "at")
+    """The summary as of the moment ``ts`` (inclusive); None when the site had no event by then."""
+    moment = _integer(arguments, "ts")
     if moment < site.first:
         return None
     if moment < site.floor:

@@ -108,7 +108,7 @@ class Sites(Aggregator[SiteEvent]):
             yield key[len(HEADS) :].decode()
 
     def view(self, rows: Rows, key: str, name: str, arguments: Mapping[str, str]) -> Any:
-        """Answer ``state``, ``at`` (argument ``at``: seconds), ``by`` (``period``: hour or day) or ``operators``."""
+        """Answer ``state``, ``at`` (argument ``ts``: seconds), ``by`` (``period``: hour or day) or ``operators``."""
         row = rows.get(HEADS + key.encode())
         if row is None:
             return None

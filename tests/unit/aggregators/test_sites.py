@@ -28,7 +28,7 @@ VIEWS: laws.Views = [
     ("operators", {}),
     ("by", {"period": "hour"}),
     ("by", {"period": "day"}),
-    *(("at", {"at": str(moment)}) for moment in (-1, 0, 3, 3600, 10**6)),
+    *(("at", {"ts": str(moment)}) for moment in (-1, 0, 3, 3600, 10**6)),
 ]
 
 IDS = [f"{number:08x}-0000-4000-8000-{number * 7:012x}" for number in range(24)]
@@ -105,7 +105,7 @@ def compare(sizes: Sizes, runs: list[list[SiteEvent]], retention: int | None, fo
         assert sites.view(rows, site, "by", {"period": "hour"}) == naive.by(site, 3600)
         for moment in (-4000, 0, 3, 20, 39, 3600, 2**62):
             if moment >= naive.floor(site):
-                assert sites.view(rows, site, "at", {"at": str(moment)}) == naive.at(site, moment)
+                assert sites.view(rows, site, "at", {"ts": str(moment)}) == naive.at(site, moment)
 
 
 RECORDS = st.lists(events(TIMES), max_size=90)
