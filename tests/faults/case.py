@@ -1,8 +1,8 @@
 """One case from start to verdict: a cluster, a load, a nemesis beside it, the check.
 
-    verdict = run(Case(seed=7, events=30_000, rate=2_500, worker_kills=3, broker_kills=1), folder)
+    verdict = run(Case(seed=7, events=30_000, rate=2_000, worker_kills=3, broker_kills=1), folder)
 
-Sums of the case in `make test`: 31,500 good records and 150 bad ones are written in some 13 s, while three worker
+Sums of the case in `make test`: 31,500 good records and 150 bad ones are written in some 16 s, while three worker
 processes and the broker are killed. What must be read afterwards: the right summary of each of 300 sites, no revision
 of a site twice or backwards, 150 dead letters.
 """
@@ -61,6 +61,7 @@ def run(case: Case, folder: Path) -> Verdict:
         ensure(cluster.kafka, SITES, partitions=PARTITIONS)
         for number in range(case.workers):
             cluster.start_worker(f"w{number}")
+        cluster.wait_until_ready()
         cluster.keep()
         within_s = len(load.events) / case.rate
         nemesis = Nemesis.plan(
@@ -75,6 +76,7 @@ def run(case: Case, folder: Path) -> Verdict:
             _, told = replay.communicate(timeout=within_s + COUNTED_S)
         finally:
             striking.join()
+            cluster.settle()
             say(*nemesis.diary, f"worker processes started again: {cluster.restarts}")
         if replay.returncode != 0 or f"accepted {len(load.events)}" not in told.replace(",", ""):
             return Verdict(valid=False, findings=[f"replay ended with {replay.returncode}: {told[-500:]}"])
@@ -83,7 +85,12 @@ def run(case: Case, folder: Path) -> Verdict:
         except Unknown as error:
             return Verdict(None, [str(error), *logs(folder)])
         verdict = judge(seen, load.answer)
-        say(f"{len(seen.summaries)} summaries and {len(seen.letters)} dead letters read: {verdict.valid}")
+        epochs = len({summary.revision for summary in seen.summaries})
+        say(f"{len(seen.summaries)} summaries of {epochs} epochs and {len(seen.letters)} dead letters: {verdict.valid}")
+        if epochs < within_s:
+            return Verdict(
+                None, [f"only {epochs} epochs: the workers were not at work when they were killed", *logs(folder)]
+            )
         return verdict if verdict.valid else Verdict(verdict.valid, [*verdict.findings[:20], *logs(folder)])
 
 

@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
 LOOK_EVERY_S = 0.1
 RESTART_S = 1.0
+ENGINE_S = 10.0
 EPOCH = "200ms"
 
 
@@ -44,7 +45,10 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.broker = LocalBroker(folder / "broker", free_port())
+        port = free_port()
+        self.broker = LocalBroker(folder / "broker", port)
+        self.bootstrap = f"127.0.0.1:{port}"
+        """The broker's address, also while it is away."""
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.restarts = 0
         """How often a worker was started again because it was gone."""
@@ -52,6 +56,7 @@ class Cluster:
         self._keeping = threading.Event()
         self._keeper: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._broker_back: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         self.broker.start(foreground=True)
@@ -60,6 +65,7 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.settle()
         self._keeping.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -74,17 +80,31 @@ class Cluster:
     @property
     def kafka(self) -> dict[str, str]:
         """Client properties."""
-        return {"bootstrap.servers": self.broker.bootstrap}
+        return {"bootstrap.servers": self.bootstrap}
 
     def command(self, *words: str) -> list[str]:
         """A command line of the program for this cluster."""
-        return [str(PROGRAM), *words, "--brokers", self.broker.bootstrap, "--data", str(self.folder / "data")]
+        return [str(PROGRAM), *words, "--brokers", self.bootstrap, "--data", str(self.folder / "data")]
 
     def start_worker(self, name: str) -> None:
         """Start the worker called ``name``; its log is ``NAME.log`` in the folder."""
         words = self.command("worker", "sites", "--id", name, "--epoch", EPOCH)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.workers[name] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        """Wait until every worker has said that its partitions are restored.
+
+        Raises:
+            TimeoutError: one did not.
+        """
+        deadline = time.monotonic() + seconds
+        for name in self.workers:
+            log = self.folder / f"{name}.log"
+            while b'"event":"ready"' not in log.read_bytes():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{name} is not ready after {seconds:g} s: {log}")
+                time.sleep(LOOK_EVERY_S)
 
     def keep(self) -> None:
         """Start whichever worker is gone again, until the end."""
@@ -101,6 +121,7 @@ class Cluster:
 
     def kill_worker(self, name: str, whom: str) -> str:
         """Kill ``whom`` of the worker's processes: its ``engine``, its ``parent`` or ``both``; says what was done."""
+        self._wait_for_engine(name)
         with self._lock:
             tree = tree_of(self.workers[name].pid)
             self._seen.update(tree)  # an engine outlives its parent for a moment, and is nobody's child then
@@ -109,13 +130,24 @@ class Cluster:
                 kill(victim)
         return f"kill -9 {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims) or 'none was running'})"
 
+    def _wait_for_engine(self, name: str) -> None:
+        """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
+        deadline = time.monotonic() + ENGINE_S
+        while len(tree_of(self.workers[name].pid)) < 2 and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+
     def kill_broker(self, away_s: float) -> str:
-        """Kill the broker, and start it again on its port ``away_s`` seconds later."""
+        """Kill the broker; it starts again on its port ``away_s`` seconds later, while other things happen."""
         pid = self.broker.pid
         os.kill(pid, signal.SIGKILL)
-        time.sleep(away_s)
-        self.broker.start(foreground=True)
-        return f"kill -9 the broker ({pid}), back after {away_s:.1f} s and its start"
+        self._broker_back = threading.Timer(away_s, self.broker.start, kwargs={"foreground": True})
+        self._broker_back.start()
+        return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"
+
+    def settle(self) -> None:
+        """Wait until the broker is back, if it was killed."""
+        if self._broker_back is not None:
+            self._broker_back.join()
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
@@ -157,16 +189,21 @@ class Nemesis:
 
     @classmethod
     def plan(cls, seed: int, cluster: Cluster, *, worker_kills: int, broker_kills: int, within_s: float) -> Nemesis:
-        """Spread the kills over ``within_s`` seconds, at random moments, on random victims."""
+        """Spread the kills over ``within_s`` seconds: one at a random moment of each slice, on random victims."""
         rng = random.Random(seed)
         strikes: list[Strike] = []
-        for _ in range(worker_kills):
+        slice_s = within_s / worker_kills
+        for number in range(worker_kills):
             name, whom = rng.choice(sorted(cluster.workers)), rng.choice(("engine", "parent", "both"))
             strikes.append(
-                Strike(rng.uniform(0, within_s), f"{name} {whom}", lambda n=name, w=whom: cluster.kill_worker(n, w))
+                Strike(
+                    slice_s * (number + rng.random()),
+                    f"{name} {whom}",
+                    lambda n=name, w=whom: cluster.kill_worker(n, w),
+                )
             )
         for _ in range(broker_kills):
-            away_s = rng.uniform(0, 3)
+            away_s = rng.uniform(0, 2)
             # In the middle, so that there is load before and after.
             at_s = rng.uniform(within_s * 0.25, within_s * 0.75)
             strikes.append(Strike(at_s, "broker", lambda away=away_s: cluster.kill_broker(away)))
@@ -177,5 +214,5 @@ class Nemesis:
         begin = time.monotonic()
         for strike in self.strikes:
             time.sleep(max(0.0, begin + strike.at_s - time.monotonic()))
-            done = strike.do()
-            self.diary.append(f"{time.monotonic() - begin:6.2f} s  {done}")
+            now_s = time.monotonic() - begin
+            self.diary.append(f"{now_s:6.2f} s  {strike.do()}")

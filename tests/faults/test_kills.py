@@ -12,7 +12,7 @@ from tests.faults.case import Case, run
 @pytest.mark.timeout(240)
 def test_three_worker_kills_and_a_broker_kill_leave_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """The short case; its sums are told in `tests.faults.case`."""
-    verdict = run(Case(seed, events=30_000, rate=2_500, worker_kills=3, broker_kills=1), tmp_path)
+    verdict = run(Case(seed, events=30_000, rate=2_000, worker_kills=3, broker_kills=1), tmp_path)
     assert verdict.valid is True, f"--seed {seed}: {verdict}"
 
 
