@@ -104,13 +104,14 @@ class LocalBroker:
             Where it listens, now that it accepts clients.
 
         Raises:
-            StreamgaugeError: it could not be started, or runs on another port than the one that was asked for.
+            StreamgaugeError: it could not be started; or it runs already, though on another port than the one that
+                was asked for, or where a foreground one was.
         """
         java, class_path = find_java(), jars.ensure()
         try:
             claimed = _until(self._claim_or_find, READY_S)
             if isinstance(claimed, Record):
-                return self._accept(claimed)
+                return self._accept(claimed, foreground=foreground)
             if claimed is None:
                 raise StreamgaugeError(
                     f"{self.home.root} is held by another process, and no broker answers; see "
@@ -135,7 +136,7 @@ class LocalBroker:
         """
         if self._child is None:
             raise StreamgaugeError(f"the broker of {self.home.data} was started by another process")
-        return self._child.wait()
+        return self._reap(self._child)
 
     def stop(self, *, wipe: bool = False) -> bool:
         """Stop the broker, orderly if it can; it is fine when none runs.
@@ -153,8 +154,7 @@ class LocalBroker:
         if record is not None:
             self._end(record.pid)
         if self._child is not None:
-            self._child.wait()
-            self._child = None
+            self._reap(self._child)
         if self.home.root.exists():
             lock = _until(self.home.claim, STOP_S)
             if lock is None:
@@ -175,7 +175,12 @@ class LocalBroker:
         found = self.home.running()
         return found if found is not None and connects(found.port) else None
 
-    def _accept(self, found: Record) -> Record:
+    def _accept(self, found: Record, *, foreground: bool) -> Record:
+        if foreground:
+            raise StreamgaugeError(
+                f"a broker of {self.home.data} runs already (pid {found.pid}, {found.bootstrap}); "
+                "stop it first (streamgauge broker stop), or give this one a --data of its own"
+            )
         if self.port not in {None, found.port}:
             raise StreamgaugeError(
                 f"the broker of {self.home.data} runs on port {found.port} already; "
@@ -185,6 +190,8 @@ class LocalBroker:
 
     def _launch(self, launch: Launch) -> Record:
         """Start on the port that was asked for, or on a free one; if somebody is quicker, on the next free one."""
+        if self._child is not None:
+            self._reap(self._child)  # an earlier one that died
         for left in reversed(range(1 if self.port else PORT_TRIES)):
             try:
                 self._child, record = launch.run(self.port or free_port())
@@ -202,6 +209,13 @@ class LocalBroker:
                 os.kill(pid, number)
             if _until(lambda: not self.home.owned() or None, seconds):
                 return
+
+    def _reap(self, child: subprocess.Popen[bytes]) -> int:
+        code = child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
+        self._child = None
+        return code
 
     def _running(self) -> Record:
         record = self.home.running()

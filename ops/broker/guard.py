@@ -74,6 +74,7 @@ class Guard:
         """Wait for the broker's end; its exit code."""
         threading.Thread(target=self.watch, daemon=True).start()
         code = self.broker.wait()
+        code = 128 - code if code < 0 else code  # as shells write the end by a signal
         if self.orphaned and self.wipe is not None:
             with suppress(OSError):
                 shutil.rmtree(self.wipe)

@@ -53,6 +53,11 @@ group.min.session.timeout.ms=1000
 # A transaction whose producer died holds readers up until it times out; look for such ones every second, not ten.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
+# After a kill -9 the controller takes the dead broker for alive until its session ends, and would keep the new one
+# waiting for nine seconds (DUPLICATE_BROKER_REGISTRATION).
+broker.session.timeout.ms=2500
+broker.heartbeat.interval.ms=250
+
 # The cleaner's buffer is allocated at once, 128 MiB by default.
 log.cleaner.dedupe.buffer.size=16777216
 """
