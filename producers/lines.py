@@ -159,11 +159,11 @@ class LineSplitter:
             return Lines(values, range(first, first + len(values)), huge, self.line)
         numbers: list[int] = []
         for number, value in enumerate(values, first):
+            if not value or value.isspace():
+                continue
             if len(value) > limit:
-                line = _HugeLine()
-                line.add(value)
-                huge += line.finish(number)
-            elif value and not value.isspace():
+                huge.append(Huge(number, value[:LETTER_BYTES], len(value), hashlib.sha256(value).hexdigest()))
+            else:
                 numbers.append(number)
         return Lines(kept, numbers, huge, self.line)
 

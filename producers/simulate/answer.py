@@ -1,7 +1,7 @@
 """An input of `sites` whose right answer is known beforehand: made backwards, from the answer.
 
     python -m producers.simulate.answer big_output.txt.zst -o big_input.jsonl.zst
-    python -m producers.simulate.answer big_output.txt.zst --sites 500 --seed 3 --duplicates 0.1 > input.jsonl
+    python -m producers.simulate.answer big_output.txt.zst --keys 500 --seed 3 --duplicates 0.1 > input.jsonl
 
 Each line ``site,messages=M,emails=E,operators=O,visitors=V`` of the answer becomes events that leave no choice: the
 site is online in some stretches of time, M messages lie in them and E outside. What makes it hard to count is in
@@ -179,13 +179,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Write the input whose answer is FILE."""
     parser = argparse.ArgumentParser("python -m producers.simulate.answer", description=main.__doc__)
     parser.add_argument("file", metavar="FILE", help="lines as `report sites` prints them; .gz and .zst too")
-    parser.add_argument("--sites", type=int, metavar="N", help="only the first N lines")
+    parser.add_argument("--keys", type=int, metavar="N", help="only the first N sites")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same seed gives the same bytes")
     parser.add_argument("--duplicates", type=float, default=0.05, metavar="SHARE", help="delivered twice (0.05)")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to; .gz and .zst are packed (stdout)")
     given = parser.parse_args(words)
     try:
-        answers = list(read_answers(given.file))[: given.sites]
+        answers = list(read_answers(given.file))[: given.keys]
         with output(given.output) as file:
             for line in lines_of(answers, given.seed, given.duplicates):
                 file.write(line + b"\n")
