@@ -1,10 +1,11 @@
 """Ends a broker when the process that wanted it ends, however that ends; run as a script, with nothing of ours loaded.
 
-    python guard.py --lock 7 [--wipe DIRECTORY] java …
+    python guard.py --lock 7 --remove PATH java …
 
 Its standard input is a pipe whose other end only the parent holds: the end of the pipe is the end of the parent,
-kill -9 included. Then the broker is stopped and, with ``--wipe``, its directory removed. The only line of output is
-the broker's process id. The lock, an open file that came with the start, stays held until all this is over.
+kill -9 included. Then the broker is stopped and what must not be left of it is removed: its directory, or only the
+note that it runs. The only line of output is the broker's process id. The lock, an open file that came with the start,
+stays held until all this is over.
 
 Should the guard itself be killed, Linux ends the broker (PR_SET_PDEATHSIG); elsewhere the broker then runs on until
 ``streamgauge broker stop``.
@@ -36,13 +37,13 @@ class Guard:
     Args:
         command: what runs the broker.
         lock: the open lock file, which the broker inherits.
-        wipe: a directory to remove after the parent's end.
+        remove: the file or directory to remove after the parent's end.
     """
 
-    def __init__(self, command: list[str], lock: int, wipe: Path | None) -> None:
+    def __init__(self, command: list[str], lock: int, remove: Path) -> None:
         self.parent = os.getppid()
         self.orphaned = False
-        self.wipe = wipe
+        self.remove = remove
         self.broker = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -66,6 +67,15 @@ class Guard:
         except subprocess.TimeoutExpired:
             self.broker.kill()
 
+    def clean(self) -> None:
+        """Remove what must not be left."""
+        with suppress(OSError):
+            if self.remove.is_dir():
+                shutil.rmtree(self.remove)
+                self.remove.parent.rmdir()  # the data directory, when nothing else is in it
+            else:
+                self.remove.unlink()
+
     def forward(self, number: int, _frame: FrameType | None) -> None:
         """Hand a signal on to the broker."""
         self.broker.send_signal(number)
@@ -75,10 +85,8 @@ class Guard:
         threading.Thread(target=self.watch, daemon=True).start()
         code = self.broker.wait()
         code = 128 - code if code < 0 else code  # as shells write the end by a signal
-        if self.orphaned and self.wipe is not None:
-            with suppress(OSError):
-                shutil.rmtree(self.wipe)
-                self.wipe.parent.rmdir()  # the data directory, when nothing else is in it
+        if self.orphaned:
+            self.clean()
         return code
 
 
@@ -92,10 +100,10 @@ def main() -> int:
     """Run the words after the options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--lock", type=int, required=True)
-    parser.add_argument("--wipe", type=Path)
+    parser.add_argument("--remove", type=Path, required=True)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
-    guard = Guard(options.command, options.lock, options.wipe)
+    guard = Guard(options.command, options.lock, options.remove)
     signal.signal(signal.SIGTERM, guard.forward)
     sys.stdout.write(f"{guard.broker.pid}\n")
     sys.stdout.flush()

@@ -22,7 +22,7 @@ from ops.broker.diagnosis import PORT_TAKEN, diagnose, tail
 from ops.broker.home import HOST, Home, Record
 from ops.broker.jars import kafka_version
 from ops.broker.properties import LOG4J2_PROPERTIES, server_properties
-from ops.broker.runtime import java_command
+from ops.broker.runtime import java_command, java_environment
 from ops.units import format_size
 from schemas.errors import StreamgaugeError
 
@@ -109,7 +109,13 @@ class Launch:
             return
         command = self._java("kafka.tools.StorageTool", "format", "-c", "format.properties", f"-t={_cluster_id()}")
         done = subprocess.run(
-            command, cwd=self.home.root, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command,
+            cwd=self.home.root,
+            env=java_environment(self.class_path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise self._failure("cannot format its storage", diagnose(done.stdout + done.stderr))
@@ -126,12 +132,13 @@ class Launch:
     def _spawn(self) -> subprocess.Popen[bytes]:
         command = self._java("kafka.Kafka", "server.properties")
         if self.foreground:
-            wipe = [f"--wipe={self.home.root}"] if self.wipe else []
-            command = [sys.executable, "-I", "-S", str(GUARD), f"--lock={self.lock}", *wipe, *command]
+            remove = self.home.root if self.wipe else self.home.record
+            command = [sys.executable, "-I", "-S", str(GUARD), f"--lock={self.lock}", f"--remove={remove}", *command]
         with self.home.console_log.open("wb") as console:
             return subprocess.Popen(
                 command,
                 cwd=self.home.root,
+                env=java_environment(self.class_path),
                 stdin=subprocess.PIPE if self.foreground else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if self.foreground else console,
                 stderr=console,
@@ -140,7 +147,7 @@ class Launch:
             )
 
     def _java(self, main_class: str, *arguments: str) -> list[str]:
-        return java_command(self.java, self.class_path, self.home.tmp, main_class, *arguments)
+        return java_command(self.java, self.home.tmp, main_class, *arguments)
 
     def _pid(self, child: subprocess.Popen[bytes]) -> int:
         """The JVM's process id, which the guard says when there is one."""

@@ -6,6 +6,7 @@ has no wheel, any Java from 17 on will do.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ OPTIONS = (
     "-Xmx1g",
     # What Kafka's own start script sets.
     "-Djava.awt.headless=true",
+    "-Dlog4j2.configurationFile=log4j2.properties",
     # The JVM would keep a file in the machine's /tmp.
     "-XX:-UsePerfData",
 )
@@ -66,21 +68,21 @@ def java_version(shown: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def java_command(java: Path, jars: Sequence[Path], tmp: Path, main_class: str, *arguments: str) -> list[str]:
+def java_command(java: Path, tmp: Path, main_class: str, *arguments: str) -> list[str]:
     """The words that run ``main_class``.
 
     Args:
         java: the runtime.
-        jars: the class path.
         tmp: a directory for what libraries unpack.
         main_class: what to run.
         arguments: its arguments.
     """
-    class_path = ":".join(str(jar) for jar in jars)
-    return [str(java), *OPTIONS, f"-Djava.io.tmpdir={tmp}", *_LOGGING, "-cp", class_path, main_class, *arguments]
+    return [str(java), *OPTIONS, f"-Djava.io.tmpdir={tmp}", main_class, *arguments]
 
 
-_LOGGING = ("-Dlog4j2.configurationFile=log4j2.properties",)
+def java_environment(jars: Sequence[Path]) -> dict[str, str]:
+    """This process's environment with the class path: as an argument it would fill pages of `ps`."""
+    return {**os.environ, "CLASSPATH": ":".join(str(jar) for jar in jars)}
 
 
 def _bundled() -> Path | None:
