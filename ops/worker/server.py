@@ -38,6 +38,8 @@ PARTITIONS = "X-Streamgauge-Partitions"
 SILENT_S = 45.0
 """An engine process that has not reported for so long hangs; it reports every 10 s."""
 ANSWER_S = 5.0
+FIRST_ANSWER_S = 25.0
+"""Of a view: the engine looks up the keys of a partition before it answers for the first of them."""
 VIEWS_AT_ONCE = 4
 QUESTIONS_AT_ONCE = 64
 
@@ -195,7 +197,7 @@ class _Server:
         answers: list[ClientResponse] = []
         for engine in engines:
             try:
-                async with asyncio.timeout(ANSWER_S):
+                async with asyncio.timeout(FIRST_ANSWER_S):
                     answer = await stack.enter_async_context(self._ask(engine, "/views", [*request.query.items()]))
             except (ClientError, TimeoutError) as error:
                 raise _error(web.HTTPServiceUnavailable, f"{engine.name} does not answer") from error

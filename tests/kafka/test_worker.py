@@ -1,0 +1,267 @@
+"""The worker with real engines on a real broker, as a process of its own: what people and programs see of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from ops.broker import LocalBroker
+from ops.broker.launch import free_port
+from ops.samples import sample_of
+from ops.topics import ensure
+from ops.worker import directory
+from schemas.sites import SITES
+
+PROGRAM = Path(sys.executable).with_name("streamgauge")
+SAMPLE = sample_of("sites")
+PATIENCE_S = 60
+STOP_S = 10
+
+
+def until(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
+    """Wait until ``condition`` gives something true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {condition}")
+        time.sleep(0.05)
+    return found
+
+
+class Running:
+    """A worker process, its log and its HTTP."""
+
+    def __init__(self, folder: Path, brokers: str, name: str = "w", *words: str) -> None:
+        self.folder, self.brokers = folder, brokers
+        self.log = folder / f"{name}.log"
+        command = [PROGRAM, "worker", "sites", "--id", name, "--data", folder, "--brokers", brokers, *words]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """The log lines about ``event``; each line of the log is JSON."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
+        """The line that says ``event``, once it has been said so often."""
+        return until(lambda: len(self.events(event)) >= times and self.events(event)[-1])
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Ask its HTTP."""
+        try:
+            with urlopen(self.wait_for("worker started")["http"] + path, timeout=10) as answer:  # noqa: S310 - http
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command of the program against the same brokers and data."""
+        command = [PROGRAM, *words, "--brokers", self.brokers, "--data", self.folder]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+    def engine(self) -> psutil.Process:
+        """Its engine process."""
+        return until(psutil.Process(self.process.pid).children)[0]
+
+    def stop(self) -> int:
+        """Stop it as a supervisor does; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_S)
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def served(
+    broker: dict[str, Any], clean: Callable[[dict[str, Any]], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    """A worker that has counted the sample."""
+    clean(broker)
+    ensure(broker, SITES, partitions=2)
+    worker = Running(tmp_path_factory.mktemp("served"), broker["bootstrap.servers"])
+    try:
+        worker.wait_for("ready")
+        done = worker.run("replay", "sites", *(SAMPLE.paths if SAMPLE else ()), "--wait")
+        assert done.returncode == 0, done.stderr
+        yield worker
+    finally:
+        worker.end()
+
+
+def test_ready_means_live_and_ready(served: Running) -> None:
+    """Both answer 200 with a word."""
+    assert served.get("/live") == (200, "live\n")
+    assert served.get("/ready") == (200, "ready\n")
+
+
+def test_metrics_say_what_was_counted(served: Running) -> None:
+    """Per stream and instance; lag per partition."""
+    code, text = served.get("/metrics")
+    assert code == 200
+    assert 'streamgauge_records_total{stream="sites",instance="w-0"} 10\n' in text
+    assert 'streamgauge_partition_lag_records{stream="sites",instance="w-0",partition="1"} 0\n' in text
+
+
+def test_state_is_answered_over_http(served: Running) -> None:
+    """A key that is known, one that is not, a stream that is not served here, a path that is none."""
+    code, text = served.get("/state/sites/1")
+    assert code == 200
+    assert json.loads(text).items() >= {"site_id": "1", "messages": 4, "emails": 4}.items()
+    assert served.get("/state/sites/..%2Fnobody")[0] == 404
+    assert served.get("/state/nothing/1")[0] == 404
+    assert served.get("/nothing")[0] == 404
+
+
+def test_a_view_of_all_keys_names_the_partitions_it_covers(served: Running) -> None:
+    """JSON lines, and in the header what they are whole for."""
+    url = served.wait_for("worker started")["http"] + "/views/sites?name=state"
+    with urlopen(url, timeout=10) as answer:  # noqa: S310 - http
+        assert answer.headers["X-Streamgauge-Partitions"] == "0,1"
+        lines = [json.loads(line) for line in answer]
+    assert [key for key, _ in lines] == ["1"]
+    assert served.get("/views/sites")[0] == 400
+    assert served.get("/views/sites?name=nothing")[0] == 404
+
+
+def test_the_state_command_asks_the_owner(served: Running) -> None:
+    """Exit 0 with the state; exit 1 with a line for an unknown key."""
+    found = served.run("state", "sites", "1", "--json")
+    assert (found.returncode, json.loads(found.stdout)["visitors"]) == (0, 5)
+    missing = served.run("state", "sites", "nobody")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == "streamgauge: sites has no key 'nobody'\n"
+
+
+def test_status_names_owner_lag_and_dead_letters(served: Running) -> None:
+    """As JSON: brokers, workers, each partition."""
+    done = served.run("status", "--json")
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["brokers"] == [served.brokers]
+    assert [(worker["worker"], worker["running"], worker["ready"]) for worker in seen["workers"]] == [("w", True, True)]
+    (stream,) = [stream for stream in seen["streams"] if stream["stream"] == "sites"]
+    assert [(part["owner"], part["running"], part["state"], part["lag"]) for part in stream["partitions"]] == [
+        ("w", True, "active", 0),
+        ("w", True, "active", 0),
+    ]
+    assert stream["dead_letters"] == 0
+
+
+def test_verify_compares_files_with_what_is_published(served: Running, tmp_path: Path) -> None:
+    """Equal to the sample; other files differ, and the first differences are said."""
+    assert SAMPLE is not None
+    equal = served.run("verify", "sites", *SAMPLE.paths)
+    assert (equal.returncode, equal.stdout) == (0, "equal: 1 summaries of sites\n")
+    half = tmp_path / "half.jsonl"
+    half.write_bytes(b"".join(SAMPLE.paths[0].read_bytes().splitlines(keepends=True)[:3]))
+    other = served.run("verify", "sites", half)
+    assert other.returncode == 1
+    assert other.stdout.startswith("1: published messages=4, ")
+
+
+def test_an_id_in_use_is_refused_with_its_pid(served: Running, tmp_path: Path) -> None:
+    """With the same data directory at once; with another one as soon as the broker is asked."""
+    pid = served.process.pid
+    for folder in (served.folder, tmp_path):
+        words = [PROGRAM, "worker", "sites", "--id", "w", "--data", folder, "--brokers", served.brokers]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert done.returncode == 1
+        assert f"worker id 'w' is in use by process {pid} on this machine" in done.stderr.splitlines()[-1]
+
+
+def test_a_killed_engine_is_started_again_with_its_state(served: Running) -> None:
+    """``kill -9`` of the engine: not ready, then ready again, and what was counted is there."""
+    readies = len(served.events("ready"))
+    served.engine().kill()
+    assert served.wait_for("engine starts again")["reason"] == "was killed by SIGKILL"
+    code, reason = served.get("/ready")
+    assert (code, "was killed by SIGKILL" in reason) == (503, True)
+    served.wait_for("ready", readies + 1)
+    assert json.loads(served.get("/state/sites/1")[1])["messages"] == 4
+
+
+def test_sigterm_ends_a_worker_within_ten_seconds_and_clears_its_entry(served: Running, broker: dict[str, Any]) -> None:
+    """Exit 0; its entry is gone; whoever asks for the state is told that nobody serves it."""
+    assert [entry.worker for entry in directory.read(broker)] == ["w"]
+    engine = served.engine()
+    assert served.stop() == 0
+    assert not engine.is_running()
+    assert directory.read(broker) == []
+    asked = served.run("state", "sites", "1")
+    assert asked.returncode == 1
+    assert "is served by no worker; start one: streamgauge worker sites" in asked.stderr
+
+
+def test_the_owner_that_was_killed_is_shown_and_asked_in_vain(kafka: dict[str, Any], tmp_path: Path) -> None:
+    """``kill -9`` of worker and engine at once: `status` shows the owner as gone, `state` exits 1."""
+    ensure(kafka, SITES, partitions=2)
+    worker = Running(tmp_path, kafka["bootstrap.servers"])
+    try:
+        worker.wait_for("ready")
+        until(lambda: directory.read(kafka))
+        engine = worker.engine()
+        os.kill(worker.process.pid, signal.SIGSTOP)  # so that it does not see its engine die
+        engine.kill()
+        worker.end()
+        (stream,) = json.loads(worker.run("status", "--json").stdout)["streams"][:1]
+        assert {(part["owner"], part["running"]) for part in stream["partitions"]} == {("w", False)}
+        asked = worker.run("state", "sites", "1")
+        assert asked.returncode == 1
+        assert "worker w" in asked.stderr
+    finally:
+        worker.end()
+
+
+def test_a_broker_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """Live but not ready, and no failure; ready once it has come."""
+    port = free_port()
+    local = LocalBroker(tmp_path / "broker", port)
+    worker = Running(tmp_path, f"127.0.0.1:{port}")
+    try:
+        until(lambda: f"broker at 127.0.0.1:{port}" in worker.get("/ready")[1])
+        assert worker.get("/ready")[0] == 503
+        assert worker.get("/live")[0] == 200
+        local.start(foreground=True)
+        worker.wait_for("ready")
+        assert worker.events("engine starts again") == []
+        assert worker.stop() == 0
+    finally:
+        worker.end()
+        local.stop(wipe=True)
+
+
+def test_sigterm_ends_a_worker_that_waits_for_a_broker(tmp_path: Path) -> None:
+    """Nothing to finish, so exit 0 at once."""
+    worker = Running(tmp_path, "127.0.0.1:1")
+    try:
+        until(lambda: "broker at 127.0.0.1:1" in worker.get("/ready")[1])
+        assert worker.stop() == 0
+    finally:
+        worker.end()
+
+
+def test_what_only_a_person_can_mend_ends_the_worker_at_once(kafka: dict[str, Any], tmp_path: Path) -> None:
+    """Topics that do not fit, a Kafka property that does not exist: one line, no restarts."""
+    words = [PROGRAM, "worker", "sites", "--data", tmp_path, "--brokers", kafka["bootstrap.servers"], "-X", "no.such=1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 2
+    assert "no.such" in done.stderr.splitlines()[-1]
+    assert "engine starts again" not in done.stderr
