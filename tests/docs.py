@@ -53,9 +53,8 @@ def commands() -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]
     todo: list[tuple[tuple[str, ...], click.Command, click.Context | None]] = [(("streamgauge",), program, None)]
     while todo:
         path, command, parent = todo.pop(0)
-        context = click.Context(
-            command, info_name=path[-1], parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
-        )
+        settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+        context = click.Context(command, info_name=path[-1], parent=parent, **settings)
         yield path, command, context
         if isinstance(command, click.Group):
             found = [(name, command.get_command(context, name)) for name in command.list_commands(context)]

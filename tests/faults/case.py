@@ -21,8 +21,9 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from ops.topics import ensure
 from schemas.sites import SITES
+from tests.cluster import Cluster
 from tests.faults.checker import Offset, Unknown, Verdict, judge, observe
-from tests.faults.nemesis import Cluster, Nemesis
+from tests.faults.nemesis import Nemesis
 from tests.faults.workload import Workload
 
 PARTITIONS = 4
@@ -60,7 +61,7 @@ def run(case: Case, folder: Path) -> Verdict:
     with Cluster(folder) as cluster:
         ensure(cluster.kafka, SITES, partitions=PARTITIONS)
         for number in range(case.workers):
-            cluster.start_worker(f"w{number}")
+            cluster.start_worker(f"w{number}", "--epoch", "200ms")
         cluster.wait_until_ready()
         cluster.keep()
         within_s = len(load.events) / case.rate

@@ -1,0 +1,166 @@
+"""A broker and workers as real processes of their own, below one folder, gone at the end whatever happened to them.
+
+    with Cluster(folder) as cluster:
+        cluster.start_worker("a", "--epoch", "200ms")
+        cluster.wait_until_ready()
+        subprocess.run(cluster.command("replay", "sites", "events.jsonl", "--wait"), check=True)
+        cluster.kill_worker("a", "engine")
+
+A worker is killed as a crash would: the engine process alone, its parent alone, or both at once. What supervises
+workers in production (systemd, Kubernetes) is played by `Cluster.keep`: it starts a worker that is gone again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from ops.broker import LocalBroker
+from ops.broker.launch import free_port
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
+LOOK_EVERY_S = 0.1
+RESTART_S = 1.0
+ENGINE_S = 10.0
+
+
+class Cluster:
+    """A broker and workers as processes of their own, below one folder; all of it is gone at the end.
+
+    Args:
+        folder: where everything is kept, logs included.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        port = free_port()
+        self.broker = LocalBroker(folder / "broker", port)
+        self.bootstrap = f"127.0.0.1:{port}"
+        """The broker's address, also while it is away."""
+        self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._options: dict[str, tuple[str, ...]] = {}
+        self.restarts = 0
+        """How often a worker was started again because it was gone."""
+        self._seen: set[psutil.Process] = set()
+        self._keeping = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._broker_back: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        self.broker.start(foreground=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.settle()
+        self._keeping.set()
+        if self._keeper is not None:
+            self._keeper.join()
+        for process in self.workers.values():
+            self._seen.update(tree_of(process.pid))
+        for process in self._seen:
+            kill(process)
+        for process in self.workers.values():
+            process.wait()
+        self.broker.stop()
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        """Client properties."""
+        return {"bootstrap.servers": self.bootstrap}
+
+    def command(self, *words: str) -> list[str]:
+        """A command line of the program for this cluster."""
+        return [str(PROGRAM), *words, "--brokers", self.bootstrap, "--data", str(self.folder / "data")]
+
+    def start_worker(self, name: str, *options: str) -> None:
+        """Start the worker called ``name``; its log is ``NAME.log`` in the folder."""
+        self._options[name] = options
+        words = self.command("worker", "sites", "--id", name, *options)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.workers[name] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        """Wait until every worker has said that its partitions are restored.
+
+        Raises:
+            TimeoutError: one did not.
+        """
+        deadline = time.monotonic() + seconds
+        for name in self.workers:
+            log = self.folder / f"{name}.log"
+            while b'"event":"ready"' not in log.read_bytes():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{name} is not ready after {seconds:g} s: {log}")
+                time.sleep(LOOK_EVERY_S)
+
+    def keep(self) -> None:
+        """Start whichever worker is gone again, until the end."""
+
+        def watch() -> None:
+            while not self._keeping.wait(RESTART_S):
+                with self._lock:
+                    for name in [name for name, process in self.workers.items() if process.poll() is not None]:
+                        self.restarts += 1
+                        self.start_worker(name, *self._options[name])
+
+        self._keeper = threading.Thread(target=watch, name="keeper")
+        self._keeper.start()
+
+    def kill_worker(self, name: str, whom: str) -> str:
+        """Kill ``whom`` of the worker's processes: its ``engine``, its ``parent`` or ``both``; says what was done."""
+        self._wait_for_engine(name)
+        with self._lock:
+            tree = tree_of(self.workers[name].pid)
+            self._seen.update(tree)  # an engine outlives its parent for a moment, and is nobody's child then
+            victims = {"engine": tree[1:], "parent": tree[:1], "both": tree}[whom]
+            for victim in victims:
+                kill(victim)
+        return f"kill -9 {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims) or 'none was running'})"
+
+    def _wait_for_engine(self, name: str) -> None:
+        """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
+        deadline = time.monotonic() + ENGINE_S
+        while len(tree_of(self.workers[name].pid)) < 2 and time.monotonic() < deadline:
+            time.sleep(LOOK_EVERY_S)
+
+    def kill_broker(self, away_s: float) -> str:
+        """Kill the broker; it starts again on its port ``away_s`` seconds later, while other things happen."""
+        pid = self.broker.pid
+        os.kill(pid, signal.SIGKILL)
+        self._broker_back = threading.Timer(away_s, self.broker.start, kwargs={"foreground": True})
+        self._broker_back.start()
+        return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"
+
+    def settle(self) -> None:
+        """Wait until the broker is back, if it was killed."""
+        if self._broker_back is not None:
+            self._broker_back.join()
+
+
+def tree_of(pid: int) -> list[psutil.Process]:
+    """The process ``pid`` and its descendants; empty when it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(process: psutil.Process) -> None:
+    """As ``kill -9`` does; a process that is gone already is fine (psutil knows a reused id)."""
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
