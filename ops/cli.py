@@ -89,6 +89,8 @@ def run(words: Sequence[str]) -> int:
         _silence_stdout()
         return 0
     except Exception as error:  # noqa: BLE001 (the last place where a failure can become a line)
+        with suppress(Exception):
+            console.flush()  # what was found out before it failed
         if debug:
             _traceback()
         line, code = explain(error)

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import TextIO
 
 from ops.units import format_duration, format_size
+from schemas.errors import StreamgaugeError
 
 LINE_EVERY_S = 10.0
 REDRAW_EVERY_S = 0.1
@@ -66,6 +67,11 @@ def fail(line: str) -> None:
     _stderr(paint(f"streamgauge: {line}", "red", sys.stderr))
 
 
+def chatty() -> bool:
+    """Whether ``-vv`` asks for what libraries have to say."""
+    return _console.verbose > 1
+
+
 def write(data: bytes | str) -> None:
     """A piece of the result, as it is, to stdout (buffered: see `flush`)."""
     _console.result += data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
@@ -77,11 +83,19 @@ def flush() -> None:
     """Hand the result over now: a reader at the other end of a pipe may be waiting.
 
     The buffer is our own because Python's is gone where ``PYTHONUNBUFFERED`` is set, as containers like to do.
+
+    Raises:
+        StreamgaugeError: stdout takes no more (a full disk).
+        BrokenPipeError: nobody reads it any more.
     """
-    if _console.result:
-        data, _console.result = _console.result, bytearray()
+    data, _console.result = _console.result, bytearray()
+    try:
         sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StreamgaugeError(f"cannot write the result to stdout: {error.strerror}") from error
 
 
 _PAINT = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ops import console
 from ops.suggest import did_you_mean
 from schemas.errors import BrokerUnreachable, StreamgaugeError, UsageError
 
@@ -35,10 +36,10 @@ _SECURITY = (
 
 
 def client_logger() -> logging.Logger:
-    """Where Kafka clients log to: silent unless somebody (``-vv``, the worker) attaches a handler."""
+    """Where Kafka clients log to: shown with ``-vv`` and by a worker's log, otherwise silent."""
     logger = logging.getLogger("librdkafka")
     if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
+        logger.addHandler(logging.StreamHandler() if console.chatty() else logging.NullHandler())
     return logger
 
 
@@ -101,7 +102,7 @@ def _raise_refusal(kafka: Mapping[str, str], seen: list[KafkaError]) -> None:
                 f"the broker at {kafka['bootstrap.servers']} refused the credentials: {_reason(error)}; "
                 "check -X sasl.mechanism, sasl.username, sasl.password"
             )
-        if error.name() == "_SSL":
+        if error.name() == "_SSL" or "SSL handshake failed" in error.str():
             raise StreamgaugeError(
                 f"no TLS connection to {kafka['bootstrap.servers']}: {_reason(error)}; "
                 "check -X security.protocol and ssl.ca.location"

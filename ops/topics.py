@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ops.kafka import connect
 from schemas.errors import StreamgaugeError, TopicMismatch
@@ -111,7 +111,8 @@ def ensure(
     _check_config(admin, [topic for topic in topics if topic.name in have])
     if missing:
         _create(admin, missing, count, replication)
-        _await_visible(admin, [topic.name for topic in missing])
+    # Also those that exist: somebody else may be making them at this moment.
+    _await_leaders(admin, [topic.name for topic in topics])
     return [topic.name for topic in missing]
 
 
@@ -121,20 +122,16 @@ def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
     Raises:
         TopicMismatch: one does not fit the others.
     """
-    from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import OffsetSpec
+    from sinks.committed import committed_spans
 
     topics = wanted(schema)
     have = admin.list_topics(timeout=10).topics
     _stream_count(topics, have, None)
     present = [topic.name for topic in topics if topic.name in have]
     config = _config(admin, present)
-    partitions = [TopicPartition(name, p) for name in present for p in have[name].partitions]
-    first = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.earliest())))
-    last = admin.list_offsets(dict.fromkeys(partitions, cast("OffsetSpec", OffsetSpec.latest())))
     offsets = dict.fromkeys(present, 0)
-    for partition in partitions:
-        offsets[partition.topic] += last[partition].result().offset - first[partition].result().offset
+    for (name, _), span in committed_spans(admin, {name: len(have[name].partitions) for name in present}).items():
+        offsets[name] += span.end - span.start
     return [
         Found(
             topic.name,
@@ -224,12 +221,15 @@ def _create(admin: AdminClient, topics: list[Topic], count: int, replication: in
                 raise StreamgaugeError(f"the topic {name} cannot be made: {error.args[0].str()}") from error
 
 
-def _await_visible(admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:
-    """Wait until every partition has a leader: a client that comes next must find them."""
+def _await_leaders(admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:
+    """Wait until every partition has a leader that answers: a client that comes next must find them."""
+    from sinks.committed import committed_spans
+
     deadline = clock() + _VISIBLE_S
     while True:
         have = admin.list_topics(timeout=10).topics
         if all(name in have and all(p.leader >= 0 for p in have[name].partitions.values()) for name in names):
+            committed_spans(admin, {name: len(have[name].partitions) for name in names})
             return
         if clock() > deadline:
             raise StreamgaugeError(f"{', '.join(names)}: no leader after {_VISIBLE_S:g} s; are all brokers up?")

@@ -17,6 +17,7 @@ end is reached by position, never by counting records.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, cast
@@ -29,6 +30,8 @@ BATCH = 10_000
 WAIT_S = 0.05
 """How long a batch may wait for its first records, so how late a record or a Ctrl-C is noticed."""
 GROUP = "streamgauge-reader"
+ATTEMPTS = 18
+"""To ask for offsets: about 15 s in all."""
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
@@ -45,18 +48,33 @@ Spans = Mapping[Place, Span]
 
 
 def committed_spans(admin: AdminClient, topics: Mapping[str, int]) -> dict[Place, Span]:
-    """Where the committed records of ``topics`` (partition counts by name) begin and end now."""
+    """Where the committed records of ``topics`` (partition counts by name) begin and end now.
+
+    Raises:
+        KafkaException: a partition did not say within some 15 s; one whose leader is moving, or that was made this
+            moment, is asked again.
+    """
     places = [TopicPartition(topic, partition) for topic, count in topics.items() for partition in range(count)]
     if not places:
         return {}
-    first = admin.list_offsets(dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())))
-    last = admin.list_offsets(
-        dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.latest())), isolation_level=IsolationLevel.READ_COMMITTED
-    )
-    return {
-        (place.topic, place.partition): Span(first[place].result().offset, last[place].result().offset)
-        for place in places
-    }
+    attempt = 1
+    while True:
+        try:
+            first = admin.list_offsets(dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())))
+            last = admin.list_offsets(
+                dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.latest())),
+                isolation_level=IsolationLevel.READ_COMMITTED,
+            )
+            return {
+                (place.topic, place.partition): Span(first[place].result().offset, last[place].result().offset)
+                for place in places
+            }
+        except KafkaException as error:
+            code = error.args[0].code()
+            if attempt == ATTEMPTS or not (error.args[0].retriable() or code in _MOVING):
+                raise
+        time.sleep(min(0.05 * 2**attempt, 1.0))
+        attempt += 1
 
 
 class CommittedReader:
@@ -155,6 +173,13 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     return cast("list[tuple[str, bytes | None]]", message.headers() or [])
 
 
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
+    }
+)
 _FINAL = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,

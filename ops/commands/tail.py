@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from ops.options import STREAM, Command, command_options
 from ops.settings import PARTITIONS, REPLICATION, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from confluent_kafka import Message
 
@@ -107,21 +108,28 @@ def command(
     show = _shower(schemas, template, envelope=envelope)
     if start is None:
         start = "beginning" if latest else "end"
-    for messages, shown in _read(settings, schemas, None if key is None else key.encode(), start, latest, at_end):
-        taken = messages if count is None else messages[:count]
-        for message in taken:
-            console.write(show(message))
-        console.flush()
-        shown(taken)
-        if count is not None:
-            count -= len(taken)
-            if not count:
-                return
+    batches = _read(settings, schemas, None if key is None else key.encode(), start, latest, at_end)
+    try:
+        with closing(batches):
+            for messages, shown in batches:
+                taken = messages if count is None else messages[:count]
+                for message in taken:
+                    console.write(show(message))
+                console.flush()
+                shown(taken)
+                if count is not None:
+                    count -= len(taken)
+                    if not count:
+                        return
+    except KeyboardInterrupt:
+        if start == "stored":
+            console.say("what was shown is remembered; the same command goes on behind it")
+        raise
 
 
 def _read(
     settings: Settings, schemas: list[Schema[Any]], key: bytes | None, start: Start, latest: bool, at_end: bool
-) -> Iterator[tuple[list[Message], Callable[[list[Message]], None]]]:
+) -> Generator[tuple[list[Message], Callable[[list[Message]], None]]]:
     """Batches of summaries, each with what is to be called when it was shown."""
     from itertools import chain
 

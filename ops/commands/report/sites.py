@@ -40,7 +40,8 @@ def command(
 ) -> None:
     r"""Chats, missed chats (e-mails), operators, visitors.
 
-    A line a site: messages that met an operator, those that did not, distinct operators and visitors. Sorted by site_id as a text. --at, --by and --operators are answered by the workers that own the sites.
+    A line a site: messages that met an operator, those that did not, distinct operators and visitors. Sorted by
+    site_id as a text. --at, --by and --operators are answered by the workers that own the sites.
 
     \b
       streamgauge report sites                     1,messages=4,emails=4,operators=2,visitors=5
