@@ -24,11 +24,11 @@ from schemas.errors import StreamgaugeError
 
 COMMANDS = {
     "demo": "Start everything on sample data and print the reports.",
-    "broker": "A local Apache Kafka: start, stop, status, logs.",
+    "broker": "A local Apache Kafka, without Docker and without an installed Java.",
     "topics": "Create or describe the topics.",
     "worker": "Keep the summaries of streams up to date.",
     "replay": "Send files into a stream.",
-    "simulate": "Make synthetic input of a stream.",
+    "simulate": "Make synthetic input of a stream, in its own file format.",
     "tail": "Follow the summaries as they change.",
     "report": "The newest summaries, as people read them.",
     "dlq": "Dead letters: list, show, replay.",

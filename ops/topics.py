@@ -109,11 +109,10 @@ def ensure(
     count = _stream_count(topics, have, partitions)
     missing = [topic for topic in topics if topic.name not in have]
     _check_config(admin, [topic for topic in topics if topic.name in have])
-    if missing:
-        _create(admin, missing, count, replication)
+    made = _create(admin, missing, count, replication) if missing else []
     # Also those that exist: somebody else may be making them at this moment.
     _await_leaders(admin, [topic.name for topic in topics])
-    return [topic.name for topic in missing]
+    return made
 
 
 def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
@@ -208,17 +207,21 @@ def _config(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     return config
 
 
-def _create(admin: AdminClient, topics: list[Topic], count: int, replication: int) -> None:
+def _create(admin: AdminClient, topics: list[Topic], count: int, replication: int) -> list[str]:
+    """Make ``topics``; the names of those that nobody else made at the same time."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import NewTopic
 
     news = [NewTopic(t.name, t.partitions or count, replication, config=dict(t.config)) for t in topics]
-    for name, made in admin.create_topics(news, operation_timeout=10, request_timeout=20).items():
+    made: list[str] = []
+    for name, answer in admin.create_topics(news, operation_timeout=10, request_timeout=20).items():
         try:
-            made.result()
+            answer.result()
+            made.append(name)
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody was as quick as we
                 raise StreamgaugeError(f"the topic {name} cannot be made: {error.args[0].str()}") from error
+    return made
 
 
 def _await_leaders(admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:

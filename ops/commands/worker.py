@@ -35,8 +35,9 @@ from ops.settings import (
     *COUNTING,
 )
 def command(settings: Settings, streams: tuple[str, ...]) -> None:
-    """Count what arrives in the STREAMs (default: all) and publish their summaries, until SIGTERM or Ctrl-C.
+    """Keep the summaries of streams up to date.
 
+    Counts what arrives in the STREAMs (default: all) and publishes their summaries, until SIGTERM or Ctrl-C.
     Logs "ready" when all of its partitions are restored. A broker that cannot be reached is waited for. SIGTERM:
     the epoch is finished and committed, exit 0 within 10 s.
     """
