@@ -111,8 +111,8 @@ class Rows:
         self._store = store
         self._dirty: dict[bytes, bytes | None] = {}
         self._under_way: deque[Changes] = deque()
-        self._memory = memory or Memory()
-        self._memory.join(self)
+        self.memory = memory or Memory()
+        self.memory.join(self)
         self._young: dict[bytes, tuple[Any, int]] = {}
         self._old: dict[bytes, tuple[Any, int]] = {}
         self._young_bytes = 0
@@ -179,13 +179,13 @@ class Rows:
             old = self._old.pop(key, None)
             if old is not None:
                 self._old_bytes -= old[1]
-                self._memory.used_bytes -= old[1]
+                self.memory.used_bytes -= old[1]
             change = nbytes
         else:
             change = nbytes - before[1]
         self._young[key] = (value, nbytes)
         self._young_bytes += change
-        self._memory.used_bytes += change
+        self.memory.used_bytes += change
 
     def forget(self, key: bytes) -> None:
         """Forget the object under ``key``."""
@@ -197,7 +197,7 @@ class Rows:
             if hit is None:
                 return
             self._old_bytes -= hit[1]
-        self._memory.used_bytes -= hit[1]
+        self.memory.used_bytes -= hit[1]
 
     # -- for the engine
 
@@ -224,7 +224,7 @@ class Rows:
     def forget_old(self) -> int:
         """Drop the old generation, make the young one old; how many objects were dropped."""
         dropped = len(self._old)
-        self._memory.used_bytes -= self._old_bytes
+        self.memory.used_bytes -= self._old_bytes
         self._old, self._old_bytes = self._young, self._young_bytes
         self._young, self._young_bytes = {}, 0
         return dropped

@@ -210,8 +210,10 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         ConsumerSource(app),
         lambda number: KafkaLog(settings.kafka, topics, number, transactional_id(schema.name, number)),
     )
-    # recovery_buffer_size counts runs; 1 would make Faust read the changelog on after recovery.
-    app.tables.add(ChangelogTable(app, name=TABLE, partitions=partitions, recovery_buffer_size=2))
+    # These count runs. recovery_buffer_size=1 would make Faust read the changelog of an active partition on for ever.
+    app.tables.add(
+        ChangelogTable(app, name=TABLE, partitions=partitions, recovery_buffer_size=2, standby_buffer_size=1)
+    )
 
     @app.agent(app.topic(topics.input, schema=RunSchema(), partitions=partitions), name="count")
     async def count(stream: Any) -> None:  # pyright: ignore[reportUnusedFunction] - the decorator registers it

@@ -201,6 +201,7 @@ class Engine(Generic[R]):
             keys = list(self._aggregator.keys(partition.rows))
             for index, key in enumerate(keys):
                 if index % VIEW_SLICE == 0:
+                    partition.rows.memory.shrink()
                     await asyncio.sleep(0)
                     if self._active(number) is not partition:
                         raise NotOwned(key, number)

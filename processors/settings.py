@@ -1,4 +1,11 @@
-"""What an engine process is told: plain data, made by the command line's settings."""
+"""What an engine process is told: plain data, made by the command line's settings.
+
+>>> settings = EngineSettings(
+...     kafka={"bootstrap.servers": "127.0.0.1:9092"}, state_dir=Path("state"), worker="a", instance="a-0", partitions=8
+... )
+>>> settings.epoch_s, settings.memory_bytes
+(0.5, 1073741824)
+"""
 
 from __future__ import annotations
 

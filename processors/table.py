@@ -294,8 +294,7 @@ class PartitionTable(Generic[R]):
             if not partition.accept(run):
                 await self._close_gap(slot, partition, run)
                 return
-            if self.memory.used_bytes > self.memory.limit_bytes:
-                self.memory.shrink()
+            self.memory.shrink()
             if partition.due_in() <= 0:
                 await self._send_epoch(slot)
             else:
@@ -340,6 +339,7 @@ class PartitionTable(Generic[R]):
             return
         with self._or_fail():
             epoch = partition.seal()
+            self.memory.shrink()
         if epoch is not None:
             slot.flight = self._spawn(self._commit(slot, partition, epoch))
 
