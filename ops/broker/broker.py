@@ -91,7 +91,7 @@ class LocalBroker:
             return Status("running" if record is not None and connects(record.port) else "starting", record)
         if record is None:
             return Status("stopped")
-        return Status("died", record, diagnose(tail(self.home.server_log)))
+        return Status("died", record, diagnose(tail(self.home.server_log, record.log_start)))
 
     def start(self, *, foreground: bool = False, wipe: bool = False) -> Record:
         """Start the broker, or find it running.

@@ -35,12 +35,14 @@ class Record:
         port: where clients connect.
         version: of Kafka.
         started: seconds since the epoch.
+        log_start: bytes of ``server.log`` that earlier runs wrote.
     """
 
     pid: int
     port: int
     version: str
     started: float
+    log_start: int
 
     @property
     def bootstrap(self) -> str:

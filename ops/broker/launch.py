@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage, rmtree
 
+from ops.broker import guard
 from ops.broker.diagnosis import PORT_TAKEN, diagnose, tail
 from ops.broker.home import HOST, Home, Record
 from ops.broker.jars import kafka_version
@@ -27,10 +28,9 @@ from ops.units import format_size
 from schemas.errors import StreamgaugeError
 
 READY_S = 60.0
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.05
 FREE_BYTES = 64 << 20
 """A disk with less free space is refused at the start: Kafka would die on it in the middle of something."""
-GUARD = Path(__file__).with_name("guard.py")
 
 
 class PortTaken(StreamgaugeError):
@@ -71,12 +71,12 @@ class Launch:
         check_port(port)
         self._prepare(port, free_port(taken=port))
         self._format()
-        logged = _size(self.home.server_log)
+        log_start = _size(self.home.server_log)
         child = self._spawn()
         try:
-            record = Record(self._pid(child), port, kafka_version(), time.time())
+            record = Record(self._pid(child), port, kafka_version(), time.time(), log_start)
             self.home.write_record(record)
-            self._await_answer(child, port, logged)
+            self._await_answer(child, record)
         except BaseException:
             self._abandon(child)
             raise
@@ -133,7 +133,15 @@ class Launch:
         command = self._java("kafka.Kafka", "server.properties")
         if self.foreground:
             remove = self.home.root if self.wipe else self.home.record
-            command = [sys.executable, "-I", "-S", str(GUARD), f"--lock={self.lock}", f"--remove={remove}", *command]
+            command = [
+                sys.executable,
+                "-I",
+                "-S",
+                guard.__file__,
+                f"--lock={self.lock}",
+                f"--remove={remove}",
+                *command,
+            ]
         with self.home.console_log.open("wb") as console:
             return subprocess.Popen(
                 command,
@@ -159,14 +167,14 @@ class Launch:
             raise self._failure("did not start", diagnose(tail(self.home.console_log)))
         return int(line)
 
-    def _await_answer(self, child: subprocess.Popen[bytes], port: int, logged: int) -> None:
+    def _await_answer(self, child: subprocess.Popen[bytes], record: Record) -> None:
         """Wait until this broker, and nobody else on its port, answers a client."""
         deadline = time.monotonic() + READY_S
-        while not (connects(port) and _cluster_at(port) == self._cluster()):
+        while not (connects(record.port) and _cluster_at(record.port) == self._cluster()):
             if child.poll() is not None:
-                reason = diagnose(tail(self.home.console_log) + tail(self.home.server_log, logged))
+                reason = diagnose(tail(self.home.console_log) + tail(self.home.server_log, record.log_start))
                 if reason == PORT_TAKEN:
-                    raise PortTaken(_taken(port))
+                    raise PortTaken(_taken(record.port))
                 raise self._failure("ended while it started", reason)
             if time.monotonic() >= deadline:
                 raise self._failure(f"was not ready within {READY_S:g} s", None)

@@ -1,0 +1,232 @@
+"""The local broker as people use it, and as the world treats it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from ops.broker import LocalBroker, running_bootstrap
+from ops.broker.launch import free_port
+from schemas.errors import StreamgaugeError
+
+
+def program(data: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "ops.cli", "--data", str(data), "broker", *words]
+
+
+def run(data: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment}
+    return subprocess.run(program(data, *words), capture_output=True, text=True, check=False, env=env)
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def ask_ps(column: str, pid: int) -> str:
+    ps = shutil.which("ps") or "ps"
+    return subprocess.run([ps, "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    state = ask_ps("stat", pid)
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def test_a_broker_is_started_found_and_stopped_by_its_data_directory_alone(tmp_path: Path) -> None:
+    """No Java on the path, an odd directory name; the second start is the first one's; topics outlive a stop."""
+    data = tmp_path / "a directory, é = #1"
+    port = str(free_port())
+    started = run(data, "start", "--port", port, PATH="/nowhere")
+    try:
+        assert (started.returncode, started.stdout) == (0, f"127.0.0.1:{port}\n"), started.stderr
+        assert running_bootstrap(data) == f"127.0.0.1:{port}"
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{port}"})
+        admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result()
+
+        again = run(data, "start")
+        assert (again.returncode, again.stdout) == (0, started.stdout)
+        assert "runs already" in again.stderr
+
+        elsewhere = run(data, "start", "--port", str(free_port()))
+        assert elsewhere.returncode == 1
+        assert f"runs on port {port} already" in elsewhere.stderr
+
+        taken = run(tmp_path / "other", "start", "--port", port)
+        assert taken.returncode == 1
+        assert taken.stderr.startswith(f"streamgauge: port {port} on 127.0.0.1 is in use")
+        assert taken.stderr.count("\n") == 1
+
+        shown = json.loads(run(data, "status", "--json").stdout)
+        assert (shown["state"], shown["bootstrap"]) == ("running", f"127.0.0.1:{port}")
+        assert "[KafkaRaftServer nodeId=1] Kafka Server started" in run(data, "logs").stdout
+
+        assert run(data, "stop").returncode == 0
+        assert running_bootstrap(data) is None
+        assert run(data, "status").stdout.startswith("not running")
+
+        broker = LocalBroker(data)
+        bootstrap = broker.start().bootstrap
+        assert "kept" in AdminClient({"bootstrap.servers": bootstrap}).list_topics(timeout=10).topics
+        assert broker.stop(wipe=True)
+        assert list(data.iterdir()) == []
+    finally:
+        LocalBroker(data).stop(wipe=True)
+    assert run(data, "stop").returncode == 0
+
+
+def test_two_starts_at_once_are_one_broker(tmp_path: Path) -> None:
+    """Both return when it accepts clients, and name the same process."""
+    port = str(free_port())
+    words = program(tmp_path, "--json", "start", "--port", port)
+    try:
+        starts = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        results = [start.communicate() for start in starts]
+        assert [start.returncode for start in starts] == [0, 0], results
+        assert len({json.loads(out)["pid"] for out, _ in results}) == 1
+    finally:
+        LocalBroker(tmp_path).stop(wipe=True)
+
+
+def test_a_foreground_broker_stops_with_an_interrupt_or_a_termination(tmp_path: Path) -> None:
+    """Ctrl-C is 130, SIGTERM is a clean end; neither leaves a broker."""
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+        words = program(tmp_path, "start", "--foreground", "--port", str(free_port()))
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("127.0.0.1:")
+            process.send_signal(number)
+            assert process.wait(30) == code
+        assert LocalBroker(tmp_path).status().state == "stopped"
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from ops.broker import LocalBroker, ephemeral_broker
+data = Path(sys.argv[1])
+with ephemeral_broker(data) as bootstrap:
+    print(LocalBroker(data).pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_parent_leaves_neither_a_broker_nor_its_data(tmp_path: Path) -> None:
+    """After a kill -9 nobody is there to clean up but the guard."""
+    data = tmp_path / "ephemeral"
+    words = [sys.executable, "-c", OWNER, str(data)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        parent.kill()
+    until(lambda: not is_alive(pid), "the broker's end")
+    until(lambda: not data.exists(), "the end of its data")
+
+
+def test_a_killed_guard_takes_the_broker_with_it(tmp_path: Path) -> None:
+    """Linux ends the broker at the guard's death."""
+    broker = LocalBroker(tmp_path)
+    pid = broker.start(foreground=True).pid
+    guard = int(ask_ps("ppid", pid))
+    assert guard != os.getpid()
+    os.kill(guard, signal.SIGKILL)
+    broker.wait()
+    until(lambda: not is_alive(pid), "the broker's end")
+    assert broker.status().state == "died"
+    assert not broker.stop(wipe=True)
+
+
+def test_what_a_killed_start_left_is_cleared_away(tmp_path: Path) -> None:
+    """Half-formatted storage never has the name of storage; a stale record is not believed."""
+    root = tmp_path / "broker"
+    (root / "formatting").mkdir(parents=True)
+    (root / "formatting" / "meta.properties").write_text("version=")
+    (root / "running.json").write_text('{"pid": 1, "port": 9092, "version": "4.3.1", "started": 0, "log_start": 0}')
+    assert running_bootstrap(tmp_path) is None
+    assert LocalBroker(tmp_path).status().state == "died"
+
+    broker = LocalBroker(tmp_path)
+    broker.start(foreground=True)
+    assert broker.status().state == "running"
+    assert not (root / "formatting").exists()
+    broker.stop(wipe=True)
+
+
+def test_damaged_storage_is_named_and_kept(tmp_path: Path) -> None:
+    """Nothing is repaired by guessing: the line says how to start afresh."""
+    kafka = tmp_path / "broker" / "kafka"
+    kafka.mkdir(parents=True)
+    (kafka / "meta.properties").touch()
+    (kafka / "bootstrap.checkpoint").write_bytes(b"1")
+    done = run(tmp_path, "start", "--port", str(free_port()))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"streamgauge: {kafka} is half-written: meta.properties missing or empty; "
+        f"to start afresh: streamgauge broker stop --wipe --data {tmp_path}\n"
+    )
+    assert kafka.exists()
+
+
+def test_storage_that_only_kafka_finds_wrong_is_diagnosed_from_its_log(tmp_path: Path) -> None:
+    """The start fails with a reason instead of waiting for its time-out."""
+    kafka = tmp_path / "broker" / "kafka"
+    kafka.mkdir(parents=True)
+    (kafka / "meta.properties").write_text("version=1\nnode.id=7\ncluster.id=AAAAAAAAAAAAAAAAAAAAAQ\n")
+    (kafka / "bootstrap.checkpoint").write_bytes(b"1")
+    with pytest.raises(StreamgaugeError, match="ended while it started: its directory is damaged") as caught:
+        LocalBroker(tmp_path).start()
+    assert "\n" not in str(caught.value)
+    assert LocalBroker(tmp_path).status().state == "stopped"
+
+
+def test_a_full_disk_is_refused_before_anything_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka on a full disk dies in the middle of something."""
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr("ops.broker.launch.disk_usage", lambda _: usage(100, 99, 1 << 20))
+    with pytest.raises(StreamgaugeError, match=r"no disk for a broker: 1\.0 MiB free at .*broker"):
+        LocalBroker(tmp_path).start()
+    assert LocalBroker(tmp_path).status().state == "stopped"
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """With what the operating system says of it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StreamgaugeError, match=r"cannot keep a broker in .*file/data/broker: Not a directory"):
+        LocalBroker(tmp_path / "file" / "data").start()
+
+
+def test_a_java_that_cannot_run_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the JVM says on its console is looked through for the reason."""
+    false = shutil.which("false")
+    monkeypatch.setattr("ops.broker.broker.find_java", lambda: false)
+    with pytest.raises(StreamgaugeError, match=r"^the local broker cannot format its storage; see \S+server\.log"):
+        LocalBroker(tmp_path).start()
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_the_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: dict[str, Any]
+) -> None:
+    """Somebody is quicker between the look at the port and Kafka's own: the answer of another cluster is no answer."""
+    port = int(broker["bootstrap.servers"].partition(":")[2])
+    monkeypatch.setattr("ops.broker.launch.check_port", lambda _: None)
+    with pytest.raises(StreamgaugeError, match="is in use by another process"):
+        LocalBroker(tmp_path / "late", port).start()
+    assert AdminClient(broker).list_topics(timeout=10).topics is not None
