@@ -35,8 +35,8 @@ def main() -> int:
         os.kill(os.getpid(), signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, _end)  # until the worker listens to it
-    threading.Thread(target=watch, name="leash", daemon=True).start()
     try:
+        threading.Thread(target=watch, name="leash", daemon=True).start()
         return run(words)
     finally:
         if orphaned.is_set():

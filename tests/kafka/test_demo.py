@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -16,16 +17,22 @@ PROGRAM = Path(sys.executable).with_name("streamgauge")
 PATIENCE_S = 100
 
 
-def demo(folder: Path, *words: str) -> subprocess.Popen[str]:
+@contextmanager
+def demo(folder: Path) -> Generator[subprocess.Popen[str]]:
     """A demo whose temporary files lie in ``folder``."""
-    return subprocess.Popen(
-        [PROGRAM, "demo", *words],
+    running = subprocess.Popen(
+        [PROGRAM, "demo"],
         env=os.environ | {"TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield running
+    finally:
+        running.kill()  # all that it started ends with it
+        running.communicate()
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -38,8 +45,8 @@ def until(condition: Callable[[], object]) -> None:
 
 def test_the_demo_prints_the_known_answer_and_leaves_nothing(tmp_path: Path) -> None:
     """Exit 0, the report alone on stdout, all processes and files gone."""
-    running = demo(tmp_path)
-    out, err = running.communicate(timeout=PATIENCE_S)
+    with demo(tmp_path) as running:
+        out, err = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, out) == (0, "1,messages=4,emails=4,operators=2,visitors=5\n"), err
     assert "each report is its known answer" in err
     assert list(tmp_path.iterdir()) == []
@@ -48,14 +55,14 @@ def test_the_demo_prints_the_known_answer_and_leaves_nothing(tmp_path: Path) -> 
 def test_ctrl_c_and_a_kill_leave_nothing_of_the_demo(tmp_path: Path) -> None:
     """Ctrl-C is exit 130; after ``kill -9`` broker and worker find out by themselves."""
     for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
-        running = demo(tmp_path)
-        assert running.stderr is not None
-        while "a worker counts" not in running.stderr.readline():
-            pass
-        others = psutil.Process(running.pid).children(recursive=True)
-        running.send_signal(number)
-        running.communicate(timeout=PATIENCE_S)
-        assert running.returncode == code
+        with demo(tmp_path) as running:
+            assert running.stderr is not None
+            while "a worker counts" not in running.stderr.readline():
+                pass
+            others = psutil.Process(running.pid).children(recursive=True)
+            running.send_signal(number)
+            running.communicate(timeout=PATIENCE_S)
+            assert running.returncode == code
         _, left = psutil.wait_procs(others, timeout=30)
         assert left == []
         until(lambda: not list(tmp_path.iterdir()))
