@@ -1,0 +1,294 @@
+"""The program as a person meets it: words, options, exit codes, and one line for every failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ops import cli, console
+from ops.cli import COMMANDS, program
+from ops.options import GlobalOption, command_options
+from ops.settings import BROKERS, EPOCH, HTTP, STANDBYS, VERBOSE, Settings
+from schemas.errors import StreamgaugeError, UsageError
+
+from .conftest import Program
+
+HEAVY = (
+    "aiohttp",
+    "aiokafka",
+    "asyncio",
+    "confluent_kafka",
+    "faust",
+    "msgspec",
+    "numpy",
+    "orjson",
+    "rocksdict",
+    "rich",
+)
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    """The words of every command and group."""
+    context = click.Context(program)
+    for name in COMMANDS:
+        yield (name,)
+        command = program.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from ((name, word) for word in command.list_commands(context))
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_every_command_has_help(words: tuple[str, ...], streamgauge: Program) -> None:
+    """Its first line is the command's in the list of all; the global options are there, too."""
+    ended = streamgauge(*words, "--help")
+    assert ended.code == 0
+    assert ended.err == ""
+    assert "--brokers" in ended.out
+    assert f"streamgauge {' '.join(words)}" in ended.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_command_says_of_itself(name: str) -> None:
+    """The list is written without importing the commands, so only a test can hold the two together."""
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    assert command.get_short_help_str(200) == COMMANDS[name]
+
+
+def test_without_a_word_the_help_is_shown(streamgauge: Program) -> None:
+    """As kubectl and rpk do."""
+    ended = streamgauge()
+    assert ended.code == 0
+    assert all(name in ended.out for name in COMMANDS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """Start-up costs imports; `--help`, completion and typos must not pay for Kafka."""
+    code = (
+        "import sys; from ops.cli import run; code = run(sys.argv[1:]);"
+        f"print(code, sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    for words in (["--help"], ["tail", "--help"], ["topics", "create", "--help"], ["tial"], ["tail", "sits"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(cli.__file__).parents[1],
+        )
+        assert ended.stderr.splitlines()[-1].split(" ", 1)[1] == "[]", words
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["tial"], "no such command 'tial'; did you mean 'tail'? (streamgauge --help)"),
+        (["dlq", "lst", "sites"], "no such command 'lst'; did you mean 'list'? (streamgauge dlq --help)"),
+        (["tail", "sits"], "no such stream 'sits'; did you mean 'sites'?"),
+        (["report", "sits"], "no such command 'sits'; did you mean 'sites'?"),
+        (["tail", "sites", "--lates"], "no such option '--lates'; did you mean '--latest'"),
+        (["--broker", "a:1", "tail"], "no such option '--broker'; did you mean '--brokers'?"),
+        (["xyzzy"], "no such command 'xyzzy'; there is: demo, broker"),
+        (["dlq", "list"], "missing argument 'STREAM'"),
+        (["tail", "sites", "-o", "middle"], "'middle' is not beginning, end, stored or -N"),
+        (["tail", "sites:"], "'sites:' has no key behind the colon"),
+        (["tail", "-X", "ssl"], "'ssl' is not KEY=VALUE"),
+        (["tail", "--color", "blue"], "'blue' is not auto, always or never"),
+        (["tail", "-f", "%k", "-J"], "-f and -J exclude each other"),
+        (["tail", "-f", "%z"], "no such token %z"),
+        (["dlq", "show", "sites", "first"], "'first' is no dead letter's id"),
+        (["report", "sites", "--by", "day", "--coverage"], "--by and --coverage exclude each other"),
+        (["topics", "create", "--partitions", "0"], "'0' is less than 1"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_anything_is_tried(words: list[str], line: str, streamgauge: Program) -> None:
+    """Exit 2, one line on stderr, nothing on stdout; no broker runs here, so a try to reach one would show."""
+    ended = streamgauge(*words)
+    assert ended.code == 2
+    assert ended.out == ""
+    assert ended.err.startswith("streamgauge: ")
+    assert ended.err.count("\n") == 1
+    assert line in ended.err
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """A command `completion` that only remembers its settings."""
+    seen: list[Settings] = []
+
+    @click.command("completion")
+    @command_options(EPOCH, HTTP, STANDBYS)
+    def command(settings: Settings) -> int:
+        seen.append(settings)
+        return 3
+
+    monkeypatch.setattr("ops.commands.completion.command", command)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-b", "a:1", "-v", "completion", "-v"],
+        ["completion", "--brokers", "a:1", "-vv"],
+        ["-b", "z:9", "--verbose", "completion", "-b", "a:1", "-v"],
+    ],
+)
+def test_global_options_stand_before_or_after_the_words(
+    words: list[str], probe: list[Settings], streamgauge: Program
+) -> None:
+    """The later one wins, ``-v`` adds up; what a command returns is the exit code."""
+    assert streamgauge(*words).code == 3
+    assert (probe[0][BROKERS], probe[0][VERBOSE]) == ("a:1", 2)
+
+
+def test_a_flag_counts_also_when_it_says_nothing_or_off(
+    probe: list[Settings], streamgauge: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``--standbys 0`` and ``--http off`` once lost to the environment, because their values are false."""
+    monkeypatch.setenv("STREAMGAUGE_STANDBYS", "2")
+    monkeypatch.setenv("STREAMGAUGE_HTTP", "127.0.0.1:80")
+    streamgauge("completion", "--standbys", "0", "--http", "off")
+    assert (probe[0][STANDBYS], probe[0][HTTP]) == (0, None)
+
+
+def test_client_properties_collect_over_all_words(probe: list[Settings], streamgauge: Program) -> None:
+    streamgauge("-X", "a=1", "-X", "b=x=y", "completion", "-X", "a=2")
+    assert probe[0].properties == {"a": "2", "b": "x=y"}
+    assert probe[0].given == ["-X", "a=1", "-X", "b=x=y", "-X", "a=2"]
+
+
+def test_a_config_file_that_is_missing_is_exit_1(streamgauge: Program) -> None:
+    ended = streamgauge("schema", "sites", "--config", "/no/such.toml")
+    assert (ended.code, ended.out) == (1, "")
+    assert "cannot read the configuration file /no/such.toml" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (StreamgaugeError("could not be done"), 1, "streamgauge: could not be done\n"),
+        (UsageError("wrong words"), 2, "streamgauge: wrong words\n"),
+        (
+            FileNotFoundError(2, "No such file or directory", "a.jsonl"),
+            1,
+            "streamgauge: a.jsonl: No such file or directory\n",
+        ),
+        (OSError(28, "No space left on device"), 1, "streamgauge: No space left on device\n"),
+        (KeyError("x"), 1, "streamgauge: internal error: KeyError: 'x' (--debug shows where)\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (click.Abort(), 130, ""),
+        (BrokenPipeError(), 0, ""),
+    ],
+)
+def test_a_failure_is_one_line_and_a_code(
+    error: BaseException, code: int, line: str, streamgauge: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback: a person wants to know what to do. Whoever closes our pipe (`| head`) has had enough."""
+
+    @click.command()
+    @command_options
+    def command(_settings: Settings) -> None:
+        raise error
+
+    monkeypatch.setattr("ops.commands.completion.command", command)
+    monkeypatch.setattr("ops.cli._silence_stdout", lambda: None)
+    ended = streamgauge("completion")
+    assert (ended.code, ended.err) == (code, line)
+
+
+def test_debug_shows_the_traceback_of_a_wrong_word_too(streamgauge: Program) -> None:
+    ended = streamgauge("tial", "--debug")
+    assert ended.code == 2
+    assert "Traceback" in ended.err
+    assert ended.err.rstrip().endswith("did you mean 'tail'? (streamgauge --help)")
+
+
+def test_what_was_found_out_before_a_failure_is_shown(streamgauge: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    @command_options
+    def command(_settings: Settings) -> None:
+        console.write("1,messages=4\n")
+        raise StreamgaugeError("no such site: 2")
+
+    monkeypatch.setattr("ops.commands.completion.command", command)
+    assert streamgauge("completion") == (1, "1,messages=4\n", "streamgauge: no such site: 2\n")
+
+
+def test_the_version_is_told_before_or_after_the_words(streamgauge: Program) -> None:
+    for words in (["--version"], ["tail", "--version"], ["dlq", "list", "--version"]):
+        ended = streamgauge(*words)
+        assert ended.code == 0
+        assert ended.out.startswith("streamgauge ")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("streamgauge ta", {"tail"}),
+        ("streamgauge tail si", {"sites"}),
+        ("streamgauge report ", {"sites"}),
+        ("streamgauge dlq ", {"list", "show", "replay"}),
+        ("streamgauge tail --la", {"--latest"}),
+        ("streamgauge tail --br", {"--brokers"}),
+        ("streamgauge tail -o st", {"stored"}),
+        ("streamgauge --color al", {"always"}),
+        ("streamgauge topics create --par", {"--partitions"}),
+    ],
+)
+def test_a_shell_completes_commands_streams_and_options(words: str, expected: set[str]) -> None:
+    """Through the variables that the script of `completion bash` sets."""
+    typed = words.split(" ")
+    environment = {
+        **os.environ,
+        "_STREAMGAUGE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(typed) - 1),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "ops.cli"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(cli.__file__).parents[1],
+    )
+    assert expected <= {line.split(",")[1] for line in ended.stdout.splitlines()}
+    assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_script_of_a_shell(shell: str, streamgauge: Program) -> None:
+    ended = streamgauge("completion", shell)
+    assert ended.code == 0
+    assert "_STREAMGAUGE_COMPLETE" in ended.out
+
+
+def test_every_command_takes_every_global_option() -> None:
+    """Forgetting `command_options` on a new command shows here."""
+    context = click.Context(program)
+    wanted = {tuple(option.opts) for option in program.params if isinstance(option, GlobalOption)}
+    for words in every_command():
+        command: click.Command = program
+        for word in words:
+            assert isinstance(command, click.Group)
+            found = command.get_command(context, word)
+            assert found is not None
+            command = found
+        assert wanted <= {tuple(option.opts) for option in command.params}, words
+
+
+def test_schema_describes_records_and_summaries(streamgauge: Program) -> None:
+    import json
+
+    described = json.loads(streamgauge("schema", "sites").out)
+    assert described["stream"] == "sites"
+    assert set(described["record"]["$defs"]) >= {"Message", "Status"}
+    summary = described["summary"]
+    assert "revision" in str(summary)
