@@ -99,11 +99,14 @@ class Cluster:
         """
         deadline = time.monotonic() + seconds
         for name in self.workers:
-            log = self.folder / f"{name}.log"
-            while b'"event":"ready"' not in log.read_bytes():
+            while not self.is_ready(name):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"{name} is not ready after {seconds:g} s: {log}")
+                    raise TimeoutError(f"{name} is not ready after {seconds:g} s: {self.folder / name}.log")
                 time.sleep(LOOK_EVERY_S)
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the worker called ``name`` ever said so."""
+        return b'"event":"ready"' in (self.folder / f"{name}.log").read_bytes()
 
     def keep(self) -> None:
         """Start whichever worker is gone again, until the end."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.wire import LETTER_OFFSET, LETTER_PARTITION, Topics
+from tests.progress import Behind, Progress
 
 Offset = tuple[int, int]
 """Partition and offset."""
@@ -119,11 +119,13 @@ def observe(kafka: Mapping[str, str], topics: Topics, sent_bad: Mapping[Offset, 
         Unknown: it did not within ``seconds``, or the broker did not answer.
     """
     try:
-        _wait_until_counted(kafka, topics, seconds)
+        Progress(kafka, topics).wait(seconds)
         summaries = [
             Summary(*_parse(message)) for message in _read(kafka, topics.summaries) if message.key() is not None
         ]
         letters = [(_source(message), message.value() or b"") for message in _read(kafka, topics.dead_letters)]
+    except Behind as error:
+        raise Unknown(str(error)) from error
     except KafkaException as error:
         raise Unknown(f"the broker cannot be asked: {error}") from error
     return Seen(summaries, letters, sent_bad)
@@ -141,32 +143,6 @@ def _parse(message: Message) -> tuple[str, int, dict[str, Any] | None]:
 def _source(message: Message) -> Offset:
     headers = dict(message.headers() or [])
     return int(headers[LETTER_PARTITION] or b""), int(headers[LETTER_OFFSET] or b"")
-
-
-def _wait_until_counted(kafka: Mapping[str, str], topics: Topics, seconds: float) -> None:
-    admin = AdminClient(dict(kafka))
-    deadline = time.monotonic() + seconds
-    consumer = Consumer({**kafka, "group.id": "checker"})
-    try:
-        partitions = _partitions(consumer, topics.input)
-        behind: dict[int, int] = {}
-        while time.monotonic() < deadline:
-            asked = ConsumerGroupTopicPartitions(topics.app, [TopicPartition(topics.input, p) for p in partitions])
-            future = admin.list_consumer_group_offsets([asked])[topics.app]
-            committed = {tp.partition: tp.offset for tp in future.result(timeout=10).topic_partitions or []}
-            ends = {
-                p: consumer.get_watermark_offsets(TopicPartition(topics.input, p), timeout=10)[1] for p in partitions
-            }
-            behind = {p: ends[p] - max(committed.get(p, 0), 0) for p in partitions}
-            if not any(behind.values()):
-                return
-            time.sleep(LOOK_EVERY_S)
-        raise Unknown(f"not counted after {seconds:g} s: { ({p: n for p, n in behind.items() if n}) } records behind")
-    finally:
-        consumer.close()
-
-
-LOOK_EVERY_S = 0.2
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
