@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import faust
 from faust.serializers.schemas import Schema as FaustSchema
 from faust.stores.base import Store as FaustStore
+from faust.tables.manager import TableManager
 from faust.types import TP
 
 from aggregators.aggregator import Aggregator
 from processors.log import KafkaLog
+from processors.offsets import Offsets, Place
 from processors.security import aiokafka_settings
 from processors.settings import EngineSettings
 from processors.table import PartitionTable
@@ -123,6 +125,7 @@ class StreamApp(faust.App):
     partition_table: PartitionTable[Any]
     topics_of_stream: Topics
     client_settings: dict[str, Any]
+    offsets: Offsets
     epoch_s: float
     leave: bool
     assigned_once: bool = False
@@ -143,35 +146,44 @@ class StreamApp(faust.App):
         fail_stop(reason)
 
 
+class PromptTableManager(TableManager):
+    """Faust's manager of tables without the second that it sleeps before it begins."""
+
+    async def on_start(self) -> None:
+        """Register the changelog and start recovery; agents and consumer have started before."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 class ConsumerSource:
-    """The table's view of the consumer (`processors.table.Source`)."""
+    """The table's view of the input and the changelog (`processors.table.Source`)."""
 
     def __init__(self, app: StreamApp) -> None:
         self._app = app
 
     async def log_starts(self, partitions: Iterable[int]) -> dict[int, int]:
         """First offsets of the input."""
-        return await self._ask(self._app.consumer.earliest_offsets, self._app.topics_of_stream.input, partitions)
+        return await self._ask(self._app.offsets.starts, self._app.topics_of_stream.input, partitions)
 
     async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Committed ends of the input."""
-        return await self._ask(self._app.consumer.highwaters, self._app.topics_of_stream.input, partitions)
+        return await self._ask(self._app.offsets.ends, self._app.topics_of_stream.input, partitions)
 
     async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Committed ends of the changelog."""
-        return await self._ask(self._app.consumer.highwaters, self._app.topics_of_stream.changelog, partitions)
+        return await self._ask(self._app.offsets.ends, self._app.topics_of_stream.changelog, partitions)
 
     async def seek(self, partition: int, offset: int) -> None:
         """Move the consumer."""
         await self._app.consumer.seek(TP(self._app.topics_of_stream.input, partition), offset)
 
     @staticmethod
-    async def _ask(question: Callable[..., Any], topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        tps = [TP(topic, number) for number in partitions]
-        if not tps:
-            return {}
-        answer = await question(*tps)
-        return {tp.partition: offset or 0 for tp, offset in answer.items()}
+    async def _ask(
+        question: Callable[[list[Place]], Awaitable[dict[Place, int]]], topic: str, partitions: Iterable[int]
+    ) -> dict[int, int]:
+        answer = await question([(topic, number) for number in partitions])
+        return {number: offset for (_, number), offset in answer.items()}
 
 
 def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: EngineSettings) -> StreamApp:
@@ -195,10 +207,12 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         stream_recovery_delay=0.0,
         stream_wait_empty=False,
         recovery_consistency_check=False,
+        TableManager=PromptTableManager,
     )
     app.finalize()
     app.topics_of_stream = topics
     app.client_settings = aiokafka_settings(settings.kafka)
+    app.offsets = Offsets(settings.kafka)
     app.epoch_s = settings.epoch_s
     app.leave = settings.leave
     app.transport = RunTransport(app.conf.broker_consumer, app)

@@ -3,6 +3,7 @@
 Faust keeps the group, the assignor, standbys, recovery and the commit loop; a message carries a whole `Run`. What is
 replaced, and the fault of the stock code that it answers:
 
+* where partitions begin and end is asked elsewhere (`processors.offsets`);
 * fetching takes runs out of aiokafka's buffers (`processors.fetch`), with a floor between two small fetches: at a low
   rate the cost is per fetch, not per record;
 * acknowledging is gone: the group's offset is what the state says is durable, a hint for lag tools. Stock Faust
@@ -192,6 +193,16 @@ class RunConsumer(driver.Consumer):
 
     def _new_offset(self, tp: TP) -> int | None:
         return self.app.partition_table.durable_offset(tp.partition)
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        """Where partitions begin, without waiting for a fetch to return."""
+        starts = await self.app.offsets.starts((tp.topic, tp.partition) for tp in partitions)
+        return {TP(*place): offset for place, offset in starts.items()}
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        """Where the committed part of partitions ends, without waiting for a fetch to return."""
+        ends = await self.app.offsets.ends((tp.topic, tp.partition) for tp in partitions)
+        return {TP(*place): offset for place, offset in ends.items()}
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Stock Faust logs errors about streams that are merely idle; `_watch_coordinator` looks at what matters."""

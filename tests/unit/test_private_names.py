@@ -23,6 +23,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.record.memory_records import MemoryRecords
 from faust.tables.base import Collection
+from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -44,6 +45,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (Collection, "_new_store"),
     (Collection, "_new_changelog_topic"),
     (Collection, "_changelog_topic_name"),
+    (TableManager, "_update_channels"),
     (mode.Service, "_crash"),
     (aiokafka_fetcher.FetchResult, "check_assignment"),
     (aiokafka_fetcher.FetchResult, "has_more"),
