@@ -218,9 +218,7 @@ COLOR: Setting[str] = Setting(
     "color", _color, "Colour on stderr and in tables.", "A terminal gets colour unless NO_COLOR is set.",
     "auto", "auto", "auto|always|never",
 )  # fmt: skip
-DEBUG: Setting[bool] = Setting(
-    "debug", _truth, "Show the traceback of an error.", "One line says what to do; a traceback does not.", False
-)
+DEBUG: Setting[bool] = Setting("debug", _truth, "Show the traceback of an error.", "One line says what to do.", False)
 
 PARTITIONS: Setting[int | None] = Setting(
     "partitions", _count, "Partitions of each stream that is created.",
@@ -309,23 +307,6 @@ SKETCH: Setting[bool] = Setting(
 LEAVE: Setting[bool] = Setting(
     "leave", _truth, "Leave the consumer group when stopping (for scaling in).",
     "A worker that restarts finds its partitions waiting.", False, commands=("worker",),
-)  # fmt: skip
-
-LISTEN: Setting[Address] = Setting(
-    "listen", _address, "Where records are taken in.", "Loopback until somebody opens it.",
-    Address("127.0.0.1", 8080), "127.0.0.1:8080", "HOST:PORT", commands=("collect",),
-)  # fmt: skip
-TOKEN: Setting[tuple[str, ...]] = Setting(
-    "token", _names, "A bearer token that clients must show.", "Loopback needs none.",
-    (), "none", "TOKEN", repeatable=True, commands=("collect",),
-)  # fmt: skip
-TOKEN_FILE: Setting[Path | None] = Setting(
-    "token-file", _path, "A file of tokens, one a line.", "Keeps tokens out of the process list.",
-    None, "none", "FILE", commands=("collect",),
-)  # fmt: skip
-MAX_BODY: Setting[int | None] = Setting(
-    "max-body", size_bytes, "The largest body of one request.", "A connection may stay open for hours.",
-    None, "unlimited", "SIZE", words={"unlimited": None}, minimum=1, commands=("collect",),
 )  # fmt: skip
 
 TABLE: dict[str, Setting[Any]] = {

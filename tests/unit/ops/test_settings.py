@@ -13,6 +13,7 @@ from ops.settings import (
     BROKERS,
     DATA,
     DEFAULT_BROKERS,
+    DIMENSIONS,
     EPOCH,
     HTTP,
     ID,
@@ -24,7 +25,6 @@ from ops.settings import (
     STANDBYS,
     TABLE,
     THRESHOLD,
-    TOKEN,
     Address,
     Setting,
     resolve,
@@ -75,7 +75,7 @@ def test_the_first_of_flag_environment_file_default_decides(
         (SKIP_LOST, "true", True),
         (SKIP_LOST, "0", False),
         (THRESHOLD, "0.25", 0.25),
-        (TOKEN, "a, b", ("a", "b")),
+        (DIMENSIONS, "a, b", ("a", "b")),
         (ID, "host-1.example", "host-1.example"),
     ],
 )
@@ -188,9 +188,9 @@ def test_a_file_that_is_not_understood_says_where_and_why(text: str, message: st
 
 
 def test_toml_values_need_no_quotes_where_they_are_numbers_switches_or_lists() -> None:
-    Path("streamgauge.toml").write_text('processes = 4\nskip-lost = true\ntoken = ["a", "b"]\nthreshold = 0.5\n')
+    Path("streamgauge.toml").write_text('processes = 4\nskip-lost = true\ndimensions = ["a", "b"]\nthreshold = 0.5\n')
     settings = resolve({}, {}, {})
-    assert (settings[PROCESSES], settings[SKIP_LOST], settings[TOKEN], settings[THRESHOLD]) == (
+    assert (settings[PROCESSES], settings[SKIP_LOST], settings[DIMENSIONS], settings[THRESHOLD]) == (
         4,
         True,
         ("a", "b"),
