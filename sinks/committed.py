@@ -10,9 +10,9 @@ record, lies beyond it. Aborted records and the markers between transactions hav
 end is reached by position, never by counting records.
 """
 
-# confluent_kafka types its admin results as Future[Unknown] and exports names that its stubs call private.
+# confluent_kafka types its admin results as Future[Unknown].
 # pyright: reportPrivateImportUsage=false, reportUnknownMemberType=false
-# pyright: reportUnknownVariableType=false, reportPrivateUsage=false
+# pyright: reportUnknownVariableType=false
 
 from __future__ import annotations
 

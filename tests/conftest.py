@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-settings.register_profile("house", deadline=None, print_blob=True)
+settings.register_profile("house", max_examples=50, deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
