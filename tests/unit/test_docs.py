@@ -115,7 +115,7 @@ def test_every_option_setting_and_metric_in_a_document_exists(page: Path) -> Non
         assert span in every_option() or span == "--require-hashes", f"{page.name}: {span}"
 
 
-FOREIGN = {"--standalone", "--delete", "--alter", "--add-config"}
+FOREIGN = {"--standalone", "--delete", "--alter", "--add-config", "--entity-type", "--entity-name"}
 """Of Kafka's own programs."""
 
 
