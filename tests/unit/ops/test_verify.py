@@ -1,0 +1,50 @@
+"""Counting files again, and how a difference is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aggregators.aggregator import Counting
+from ops.commands.verify import Difference, _differences, _sentence  # pyright: ignore[reportPrivateUsage]
+from ops.recount import Recount
+from ops.registry import stream
+from ops.samples import sample_of
+
+
+def test_the_sample_recounted_is_its_known_answer() -> None:
+    """Files alone give what the report must say; twice gives the same."""
+    sample = sample_of("sites")
+    assert sample is not None
+    recount = Recount(stream("sites"), Counting())
+    for path in [*sample.paths, *sample.paths]:
+        recount.read(str(path))
+    assert (recount.records, recount.rejected) == (20, 0)
+    assert recount.summaries() == {"1": {"site_id": "1", "messages": 4, "emails": 4, "operators": 2, "visitors": 5}}
+
+
+def test_what_replay_rejects_is_skipped_and_counted(tmp_path: Path) -> None:
+    """A bad line changes no summary."""
+    file = tmp_path / "bad.jsonl"
+    file.write_bytes(b'nonsense\n\n{"id":"a","type":"message","from":"v","site_id":"7","timestamp":1,"data":{}}\n')
+    recount = Recount(stream("sites"), Counting())
+    recount.read(str(file))
+    assert (recount.records, recount.rejected) == (1, 1)
+    assert list(recount.summaries()) == ["7"]
+
+
+def test_differences_are_of_both_sides() -> None:
+    """What is published and not in the files, in the files and not published, or not the same."""
+    published = {"1": {"n": 1}, "2": {"n": 2}, "3": {"n": 3}}
+    expected = {"1": {"n": 1}, "3": {"n": 4}, "5": {"n": 5}}
+    assert sorted(_differences(published, expected)) == [
+        Difference("2", {"n": 2}, None),
+        Difference("3", {"n": 3}, {"n": 4}),
+        Difference("5", None, {"n": 5}),
+    ]
+
+
+def test_a_difference_says_what_differs_only() -> None:
+    """One line, with both values."""
+    assert _sentence(Difference("3", {"a": 1, "b": 2}, {"a": 1, "b": 3})) == "3: published b=2, the files give b=3"
+    assert _sentence(Difference("5", None, {"a": 1})) == "5: not published, the files give a=1"
+    assert _sentence(Difference("2", {"a": 1}, None)) == "2: published a=1, nothing of it in the files"
