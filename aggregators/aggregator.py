@@ -77,7 +77,17 @@ class Aggregator(ABC, Generic[R]):
 
     @abstractmethod
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
-        """The summary of ``entity`` without its ``revision``, as it is published; None removes it (a tombstone)."""
+        """The summary of ``entity`` without its ``revision``, as it is published; None removes it (a tombstone).
+
+        Where entities cut across keys (``Schema.merges``): this partition's share of it, absolute.
+        """
+
+    def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any] | None:  # noqa: ARG002
+        """The summary of ``entity`` from what `summary` gave in each partition; only where entities cut across keys.
+
+        Associative and commutative, whatever the order of ``shares`` (there is at least one). None removes the entity.
+        """
+        raise TypeError(f"{type(self).__name__} has no entities that cut across keys, so there is nothing to merge")
 
     @abstractmethod
     def keys(self, rows: Rows) -> Iterator[str]:

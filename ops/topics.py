@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.kafka import connect
 from schemas.errors import StreamgaugeError, TopicMismatch
-from schemas.wire import BATCH_BYTES, DEFAULT_PARTITIONS, WORKERS
+from schemas.wire import BATCH_BYTES, DEFAULT_PARTITIONS, WORKERS, merge_topics
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, TopicMetadata
@@ -68,11 +68,13 @@ class Found:
 def wanted(schema: Schema[Any]) -> list[Topic]:
     """The topics of one stream and the one that all workers share."""
     names = schema.topics
+    merging = [names.partials, merge_topics(schema.name).changelog] if schema.merges else []
     return [
         # LogAppendTime: `in the future` and the age of lag are measured against the broker's clock, not a client's.
         Topic(names.input, None, {"message.timestamp.type": "LogAppendTime"}),
         Topic(names.summaries, None, _COMPACTED, ("cleanup.policy",)),
         Topic(names.changelog, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")),
+        *(Topic(name, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")) for name in merging),
         Topic(names.dead_letters, 1, {"retention.ms": str(LETTERS_KEPT_MS), **_BATCH}),
         Topic(names.replayed, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),
         Topic(WORKERS, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),

@@ -222,7 +222,7 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         aggregator,
         settings,
         ConsumerSource(app),
-        lambda number: KafkaLog(settings.kafka, topics, number, transactional_id(schema.name, number)),
+        lambda number: KafkaLog(settings.kafka, topics, number, transactional_id(topics.app, number)),
     )
     # These count runs. recovery_buffer_size=1 would make Faust read the changelog of an active partition on for ever.
     app.tables.add(

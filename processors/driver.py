@@ -25,7 +25,7 @@ import orjson
 
 from aggregators.aggregator import Aggregator
 from aggregators.rows import Changes, Memory, MemoryStore, Rows
-from processors.epoch import STAMP_KEY, Epoch
+from processors.epoch import STAMP_KEY, Epoch, Output
 from processors.partition import Partition, start_position
 from processors.run import Record, Run
 from schemas.schema import Schema
@@ -66,14 +66,14 @@ class MemoryLog:
     def __init__(self) -> None:
         self.input: list[Record] = []
         self.changelog: list[tuple[bytes, bytes | None]] = []
-        self.summaries: list[tuple[bytes, bytes | None]] = []
+        self.outputs: list[Output] = []
         self.letters: list[tuple[bytes, str]] = []
 
     def commit(self, epoch: Epoch) -> int:
         """All of ``epoch``; the changelog offset of its stamp."""
         self.changelog += epoch.rows.items()
         self.changelog.append((STAMP_KEY, epoch.stamp.encode()))
-        self.summaries += epoch.summaries
+        self.outputs += epoch.outputs
         for letter in epoch.letters:
             self.letters.append((letter.value, dict(letter.headers)[LETTER_MESSAGE].decode()))
         return len(self.changelog) - 1
@@ -162,7 +162,7 @@ class Driver(Generic[R]):
     def newest(self) -> dict[str, dict[str, Any]]:
         """The newest summary of each entity, without those that were removed."""
         newest: dict[str, dict[str, Any]] = {}
-        for key, value in self.log.summaries:
+        for key, value, _ in self.log.outputs:
             if value is None:
                 newest.pop(key.decode(), None)
             else:

@@ -159,7 +159,7 @@ class Engine(Generic[R]):
         for counters in table.all_counters():
             totals["records"] += counters.records
             totals["epochs"] += counters.epochs
-            totals["summaries"] += counters.summaries
+            totals["summaries"] += counters.outputs
             totals["rows"] += counters.rows
             totals["row_bytes"] += counters.row_bytes
             totals["replayed"] += counters.replayed

@@ -69,11 +69,12 @@ class Letter(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-class Summary(NamedTuple):
-    """A summary, ready to be sent; no value removes the entity (a tombstone)."""
+class Output(NamedTuple):
+    """A summary or a partial, ready to be sent; no value removes the entity (a tombstone)."""
 
     key: bytes
     value: bytes | None
+    partition: int
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Epoch:
         records: how many source records it counted or refused.
         rows: changed rows by key.
         row_bytes: of their keys and values.
-        summaries: of the entities that changed.
+        outputs: summaries, or partials, of the entities that changed.
         letters: of the records that could not be counted.
     """
 
@@ -95,7 +96,7 @@ class Epoch:
     records: int
     rows: Changes
     row_bytes: int
-    summaries: list[Summary]
+    outputs: list[Output]
     letters: list[Letter]
 
 

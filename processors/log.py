@@ -58,8 +58,8 @@ class KafkaLog:
 
     Args:
         kafka: librdkafka client properties.
-        topics: of the stream.
-        partition: the number that rows and summaries go to.
+        topics: of the stage.
+        partition: the number that rows go to.
         transactional_id: by which a newer owner fences this one.
     """
 
@@ -129,8 +129,8 @@ class KafkaLog:
             send = producer.produce
             for letter in epoch.letters:
                 send(topics.dead_letters, letter.value, letter.key, headers=list(letter.headers))
-            for key, value in epoch.summaries:
-                send(topics.summaries, value, key, partition)
+            for key, value, to in epoch.outputs:
+                send(topics.output, value, key, to)
             for key, value in epoch.rows.items():
                 send(topics.changelog, value, key, partition)
             # Last, so that its offset is the epoch's end: the store may say "I hold all up to here".

@@ -24,10 +24,12 @@ import orjson
 
 from aggregators.aggregator import Aggregator, Batch
 from aggregators.rows import Changes, Rows, Store
-from processors.epoch import STAMP_KEY, Epoch, Letter, Stamp, Summary, letter_of, lost_letter
+from processors.epoch import STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
 from processors.run import KafkaRecord, Run
 from schemas.errors import StateError
+from schemas.partial import Partial, encode, key_of
 from schemas.schema import Schema
+from schemas.wire import partition_of
 
 R = TypeVar("R")
 
@@ -38,6 +40,10 @@ EPOCH_BYTES = 16 << 20
 CATCH_UP = 4
 """While more input waits than a batch holds, an epoch may last so many times its time: rows that change again and
 again are then sent once, and nobody waits for a summary that is about to be outdated."""
+
+
+HOMES = 100_000
+"""Entities whose partition is remembered: murmur2 in Python costs microseconds."""
 
 
 class WritableStore(Store, Protocol):
@@ -56,7 +62,7 @@ class Counters:
 
     records: int = 0
     epochs: int = 0
-    summaries: int = 0
+    outputs: int = 0
     rows: int = 0
     row_bytes: int = 0
     replayed: int = 0
@@ -102,6 +108,8 @@ class Partition(Generic[R]):
         self._topic = schema.topics.input
         self._group = schema.topics.app
         self._aggregator = aggregator
+        self._output = self._partial if schema.merges else self._summary
+        self._homes: dict[str, int] = {}
         self._clock = clock
         self._epoch_s = epoch_s
         self._waiting: list[KafkaRecord] = []
@@ -201,19 +209,29 @@ class Partition(Generic[R]):
             records=self._records,
             rows=self.rows.take(),
             row_bytes=row_bytes,
-            summaries=[self._summary(entity) for entity in self._changed],
+            outputs=[self._output(entity) for entity in self._changed],
             letters=self._letters,
         )
         self._changed, self._letters, self._records, self._opened_at = {}, [], 0, None
         self._under_way = epoch
         return epoch
 
-    def _summary(self, entity: str) -> Summary:
+    def _summary(self, entity: str) -> Output:
         summary = self._aggregator.summary(self.rows, entity)
         if summary is None:
-            return Summary(entity.encode(), None)
+            return Output(entity.encode(), None, self.number)
         # The position never falls for a partition, so it never falls for an entity of it.
-        return Summary(entity.encode(), orjson.dumps({**summary, "revision": self.position}))
+        return Output(entity.encode(), orjson.dumps({**summary, "revision": self.position}), self.number)
+
+    def _partial(self, entity: str) -> Output:
+        key = entity.encode()
+        to = self._homes.get(entity)
+        if to is None:
+            if len(self._homes) >= HOMES:
+                self._homes.clear()
+            to = self._homes[entity] = partition_of(key, self.rows.partitions)
+        share = self._aggregator.summary(self.rows, entity)
+        return Output(key_of(key, self.number), encode(Partial(entity, self.number, self.position, share)), to)
 
     def committed(self, epoch: Epoch, offset: int) -> None:
         """``epoch`` is durable; ``offset`` is the changelog offset of its stamp.
@@ -229,7 +247,7 @@ class Partition(Generic[R]):
         counters = self.counters
         counters.records += epoch.records
         counters.epochs += 1
-        counters.summaries += len(epoch.summaries)
+        counters.outputs += len(epoch.outputs)
         counters.rows += len(epoch.rows)
         counters.row_bytes += epoch.row_bytes
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from schemas.decode import RunDecoder
-from schemas.wire import Topics, topics
+from schemas.wire import Topics, merge_topics, topics
 
 R = TypeVar("R")
 
@@ -28,6 +28,9 @@ class Schema(Generic[R]):
         key: the stream's key of a record; the Kafka key is its UTF-8.
         entity: what a summary is keyed by.
         check: what the types cannot say of a record; raises `BadRecord`.
+        stage: what these records are: a stream's input, or the partials that its counting published
+            (`schemas.partial.partials_of`).
+        merges: whether entities cut across keys, so that counting publishes partials.
     """
 
     name: str
@@ -36,6 +39,8 @@ class Schema(Generic[R]):
     key: Callable[[R], str]
     entity: Callable[[Any], str]
     check: Callable[[R], None] | None = None
+    stage: Literal["count", "merge"] = "count"
+    merges: bool = False
 
     @property
     def decoder(self) -> RunDecoder[R]:
@@ -44,5 +49,5 @@ class Schema(Generic[R]):
 
     @property
     def topics(self) -> Topics:
-        """The topics of this stream."""
-        return topics(self.name)
+        """The topics of this stage of the stream."""
+        return merge_topics(self.name) if self.stage == "merge" else topics(self.name, merges=self.merges)

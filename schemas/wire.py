@@ -39,9 +39,15 @@ WORKERS = "streamgauge.workers"
 
 
 class Topics(NamedTuple):
-    """The topics of one stream, and the names that Kafka knows its workers by."""
+    """The topics of one stage of a stream, and the names that Kafka knows its workers by.
+
+    A stream whose entities are its keys has one stage. Where entities cut across keys there are two: counting
+    publishes partials, and merging reads them and publishes the summaries.
+    """
 
     input: str
+    output: str
+    """Where this stage publishes: ``partials`` or ``summaries``."""
     partials: str
     summaries: str
     dead_letters: str
@@ -52,11 +58,12 @@ class Topics(NamedTuple):
     changelog: str
 
 
-def topics(stream: str) -> Topics:
-    """Name the topics of the stream called ``stream``."""
+def topics(stream: str, *, merges: bool = False) -> Topics:
+    """Name the topics of the counting stage of ``stream``; ``merges`` says that another stage merges its partials."""
     app = f"streamgauge-{stream}"
     return Topics(
         input=stream,
+        output=f"{stream}.partials" if merges else f"{stream}.summaries",
         partials=f"{stream}.partials",
         summaries=f"{stream}.summaries",
         dead_letters=f"dlq.{stream}",
@@ -66,9 +73,20 @@ def topics(stream: str) -> Topics:
     )
 
 
-def transactional_id(stream: str, partition: int) -> str:
+def merge_topics(stream: str) -> Topics:
+    """Name the topics of the merging stage of ``stream``.
+
+    >>> merge_topics("items").input, merge_topics("items").output, merge_topics("items").app
+    ('items.partials', 'items.summaries', 'streamgauge-items-merge')
+    """
+    app = f"streamgauge-{stream}-merge"
+    counting = topics(stream)
+    return counting._replace(input=counting.partials, app=app, changelog=f"{app}-state-changelog")
+
+
+def transactional_id(app: str, partition: int) -> str:
     """The one id under which the owner of ``partition`` writes; a newer owner fences the older by it."""
-    return f"streamgauge-{stream}-state-{partition}"
+    return f"{app}-state-{partition}"
 
 
 def murmur2(data: bytes) -> int:

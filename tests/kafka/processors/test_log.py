@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ops.topics import ensure
-from processors.epoch import STAMP_KEY, Epoch, Letter, Stamp, Summary
+from processors.epoch import STAMP_KEY, Epoch, Letter, Output, Stamp
 from processors.log import KafkaLog
 from schemas.errors import Fenced
 from schemas.sites import SITES
@@ -26,7 +26,7 @@ def epoch(number: int, letters: int = 0) -> Epoch:
         records=1,
         rows={b"row": b"%d" % number, b"gone": None},
         row_bytes=8,
-        summaries=[Summary(b"7", b'{"revision":%d}' % number)],
+        outputs=[Output(b"7", b'{"revision":%d}' % number, 0)],
         letters=[Letter(None, b"bad", [("why", b"because")])] * letters,
     )
 
@@ -73,7 +73,7 @@ def new_log(kafka: dict[str, Any]) -> Iterator[Callable[[], KafkaLog]]:
     logs: list[KafkaLog] = []
 
     def make() -> KafkaLog:
-        logs.append(KafkaLog(kafka, TOPICS, 0, transactional_id("sites", 0)))
+        logs.append(KafkaLog(kafka, TOPICS, 0, transactional_id(TOPICS.app, 0)))
         return logs[-1]
 
     yield make
@@ -109,7 +109,7 @@ def test_a_fenced_owner_publishes_nothing(kafka: dict[str, Any], new_log: Callab
 
 def test_a_fence_ends_what_a_killed_owner_left_open(kafka: dict[str, Any], new_log: Callable[[], KafkaLog]) -> None:
     """Readers are not held up by its open transaction, and its records stay invisible."""
-    killed = Producer({**kafka, "transactional.id": transactional_id("sites", 0), "log_level": 0})
+    killed = Producer({**kafka, "transactional.id": transactional_id(TOPICS.app, 0), "log_level": 0})
     killed.init_transactions(20)
     killed.begin_transaction()
     killed.produce(TOPICS.summaries, b"of a dead owner", b"7", 0)

@@ -121,7 +121,7 @@ class Bench:
         return self.table.slots[0].life.state
 
     def newest(self) -> bytes | None:
-        return self.log.epochs[-1].summaries[-1].value if self.log.epochs else None
+        return self.log.epochs[-1].outputs[-1].value if self.log.epochs else None
 
 
 @pytest.fixture

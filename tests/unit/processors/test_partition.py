@@ -203,7 +203,7 @@ def test_revisions_never_fall_for_a_key() -> None:
         driver.crash("sealed" if number % 2 else "committed")
         driver.read()
         driver.end_epoch()
-    revisions = [orjson.loads(value)["revision"] for _, value in driver.log.summaries if value is not None]
+    revisions = [orjson.loads(value)["revision"] for _, value, _ in driver.log.outputs if value is not None]
     assert revisions == sorted(revisions)
     assert revisions
 

@@ -41,6 +41,7 @@ def test_topics_are_named_after_their_stream() -> None:
     """Changing any of these strands the data of whoever runs the former version."""
     assert topics("sites")._asdict() == {
         "input": "sites",
+        "output": "sites.summaries",
         "partials": "sites.partials",
         "summaries": "sites.summaries",
         "dead_letters": "dlq.sites",
@@ -52,7 +53,7 @@ def test_topics_are_named_after_their_stream() -> None:
 
 def test_each_partition_has_a_transactional_id_of_its_own() -> None:
     """Fencing works by it: one id, one owner."""
-    ids = {transactional_id(stream, partition) for stream in ("sites", "items") for partition in range(8)}
+    ids = {transactional_id(topics(stream).app, partition) for stream in ("sites", "items") for partition in range(8)}
     assert len(ids) == 16
 
 

@@ -1,0 +1,103 @@
+"""The merging stage of a stream whose entities cut across keys: the newest share of each source, merged.
+
+>>> from aggregators.rows import MemoryStore, Rows
+>>> class Counts(Aggregator[Any]):
+...     def update(self, rows, batch): ...
+...     def summary(self, rows, entity): ...
+...     def keys(self, rows): ...
+...     def view(self, rows, key, name, arguments): ...
+...     def merge(self, entity, shares): return {"id": entity, "count": sum(share["count"] for share in shares)}
+>>> rows, merge = Rows(MemoryStore()), Merge(Counts())
+>>> shares = [Partial("7", 0, 10, {"count": 2}), Partial("7", 1, 5, {"count": 3}), Partial("7", 0, 9, {"count": 99})]
+>>> list(merge.update(rows, Batch(shares, ())).entities), merge.summary(rows, "7")
+(['7'], {'id': '7', 'count': 5})
+
+It is an aggregator like any other, over the partials that the counting stage published, so the engine gives it what
+it gives to all: a table of its own with a changelog, epochs, fencing, recovery. A row is an entity; it holds the newest
+version and share of each source. A share that comes again, late or out of order changes nothing.
+
+The versions of a source never fall, because they are the positions of its partition. A source that counts anew, after
+its changelog was deleted, begins with lower ones: delete the merging stage's changelog, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
+from aggregators.rows import Rows
+from schemas.partial import Partial
+
+_PREFIX, _PREFIX_END = b"e", b"f"
+_Row = dict[int, tuple[int, dict[str, Any] | None]]
+"""``source → (version, share)``."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Row).decode
+
+
+class Merge(Aggregator[Partial]):
+    """Merges the partials of a stream.
+
+    Args:
+        stream: the aggregator of the stream; its `merge` says what a merged summary is.
+    """
+
+    def __init__(self, stream: Aggregator[Any]) -> None:
+        self._stream = stream
+        self.version = stream.version
+
+    def update(self, rows: Rows, batch: Batch[Partial]) -> Changes:
+        """Keep the newest share of each source."""
+        changed: dict[str, _Row] = {}
+        seen: dict[str, _Row] = {}
+        refused: list[tuple[int, str]] = []
+        for index, partial in enumerate(batch.records):
+            entity = partial.entity
+            row = seen.get(entity)
+            if row is None:
+                stored = rows.get(_key(entity))
+                if stored is None and not rows.owns(entity.encode()):
+                    refused.append((index, WRONG_PARTITION))
+                    continue
+                row = seen[entity] = {} if stored is None else _decode(stored)
+            known = row.get(partial.source)
+            if known is None or partial.version > known[0]:
+                row[partial.source] = (partial.version, partial.share)
+                changed[entity] = row
+        for entity, row in changed.items():
+            # In the order of the sources, so that the same shares are the same bytes.
+            rows.put(_key(entity), _encode(dict(sorted(row.items()))))
+        return Changes(list(changed), refused)
+
+    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
+        """The merged summary; None when no source has a share any more."""
+        stored = rows.get(_key(entity))
+        if stored is None:
+            return None
+        shares = [share for _, share in _decode(stored).values() if share is not None]
+        return self._stream.merge(entity, shares) if shares else None
+
+    def keys(self, rows: Rows) -> Iterator[str]:
+        """The entities that were ever seen."""
+        for key, _ in rows.range(_PREFIX, _PREFIX_END):
+            yield key[len(_PREFIX) :].decode()
+
+    def view(self, rows: Rows, key: str, name: str, arguments: Mapping[str, str]) -> Any:  # noqa: ARG002
+        """``state``: the share of each source, and what they merge to."""
+        if name != "state":
+            raise LookupError(f"no view {name!r} of merged entities; there is: state")
+        stored = rows.get(_key(key))
+        if stored is None:
+            return None
+        shares = {
+            str(source): {"version": version, "share": share} for source, (version, share) in _decode(stored).items()
+        }
+        return {"entity": key, "summary": self.summary(rows, key), "shares": shares}
+
+
+def _key(entity: str) -> bytes:
+    return _PREFIX + entity.encode()
