@@ -1,141 +1,88 @@
-"""Every figure of DESIGN.md that concerns speed and memory, as tables.
+"""Every figure of DESIGN.md that concerns speed and memory, measured anew.
 
-    make bench                                  # all of it: some minutes
-    python -m tests.bench drain --events 500000
-    python -m tests.bench split | hot | memory
+    make bench                                       # all of it: a quarter of an hour on two cores
+    python -m tests.bench drain --events 200000      # one case, small
+    python -m tests.bench hot --keep /tmp/inputs     # the inputs stay there for the next time
 
-CPU figures of a shared machine differ by a third between sittings: compare within one. Each run begins with an empty
-broker; the report that readers see is compared with the batch script's answer, and a wrong one is an error.
+Tables go to stdout as Markdown, the same to ``--out DIR`` as ``bench.md`` and ``bench.json``. Whatever was started is
+stopped at the end, after Ctrl-C too.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from tests.bench import inputs
-from tests.bench.drain import Cost, Rig
-from tests.cluster import ROOT
+from tests.bench import cases, latency, recovery
+from tests.bench.cases import Bench
+from tests.bench.figures import Table, machine
 
-SITES = 20_000
-HOT = 2_000_000
-SMALL = 2_000
-LARGE = 10_000_000
-
-
-def main() -> None:
-    """Run what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Figures of the worker.")
-    parser.add_argument("what", nargs="*", choices=["drain", "split", "hot", "memory", []], help="default: all of it")
-    parser.add_argument("--events", type=int, default=2_000_000, help="of drain and split")
-    options = parser.parse_args()
-    benchmarks = {
-        "drain": lambda: drain(options.events),
-        "split": lambda: split(options.events),
-        "hot": hot,
-        "memory": memory,
-    }
-    for name in options.what or benchmarks:
-        benchmarks[name]()
+CASES: dict[str, Callable[[Bench], list[Table]]] = {
+    "drain": cases.drain,
+    "hot": cases.hot,
+    "memory": cases.memory,
+    "budget": cases.budget,
+    "recovery": recovery.recovery,
+    "latency": latency.latency,
+}
 
 
-def drain(events: int) -> None:
-    """A worker beside the batch script, on the same file."""
-    with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
-        path = inputs.many_sites(Path(folder), events, SITES)
-        floor = run_floor(path, Path(folder) / "floor.txt")
-        with Rig(Path(folder) / "rig").running() as rig:
-            loading = rig.load(path)
-            cost = rig.drain("bench")
-            check(rig.report(), (Path(folder) / "floor.txt").read_text())
-    print(f"\n### Draining {events:,} events of {SITES:,} sites, 4 partitions, shuffled over a week\n")
-    print("| what | CPU s per million events | events per CPU-second | events/s | peak MB |\n|---|---|---|---|---|")
-    row("batch script, nothing durable", floor)
-    row("worker, exactly once", cost)
-    row("worker, without its start", Cost(events, cost.cpu_s - cost.start_s, 0, cost.wall_s, cost.peak_mb))
-    row("`replay` of the same file", loading)
-    print(f"\nThe worker reaches {cost.events_per_cpu_s / floor.events_per_cpu_s:.2f} of the script's rate.")
-
-
-def split(events: int) -> None:
-    """Where the CPU of an engine goes."""
-    with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
-        path = inputs.many_sites(Path(folder), events, SITES)
-        with Rig(Path(folder) / "rig").running() as rig:
-            rig.load(path)
-            found = run_module("tests.bench.split", rig.cluster.bootstrap, str(Path(folder) / "state"), str(events))
-    total = sum(found["cpu_s"].values())
-    print(f"\n### Where an engine's CPU goes, {events:,} events of {SITES:,} sites, 4 partitions\n")
-    print("| stage | µs per event | share |\n|---|---|---|")
-    for stage, seconds in found["cpu_s"].items():
-        print(f"| {stage} | {seconds / events * 1e6:.2f} | {seconds / total:.0%} |")
-    print(f"| all | {total / events * 1e6:.2f} | |")
-
-
-def hot() -> None:
-    """One site with millions of messages against many small ones: the cost law."""
-    costs: list[Cost] = []
-    for each in (HOT, SMALL):
-        with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
-            path = inputs.equal_sites(Path(folder), HOT, each)
-            with Rig(Path(folder) / "rig").running() as rig:
-                rig.load(path)
-                costs.append(rig.drain("bench"))
-    print(f"\n### A site of {HOT:,} events against sites of {SMALL:,}\n")
-    print("| what | CPU s per million events | events per CPU-second | events/s | peak MB |\n|---|---|---|---|---|")
-    row("one site", costs[0])
-    row(f"{HOT // SMALL:,} sites", costs[1])
-    print(
-        f"\nAn event of the large site costs {costs[1].events_per_cpu_s / costs[0].events_per_cpu_s:.2f} times as much."
+def main() -> int:
+    """Run the cases that the command line names; 130 after Ctrl-C."""
+    about = "\n".join(f"  {name:9} {(case.__doc__ or '').partition(chr(10))[0]}" for name, case in CASES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure the worker.",
+        epilog=f"cases:\n{about}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    print(f"Large ÷ small, in events per CPU-second: {costs[0].events_per_cpu_s / costs[1].events_per_cpu_s:.2f}")
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all of them")
+    parser.add_argument("--events", type=int, default=2_000_000, help="of the usual backlog (default: 2000000)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where inputs lie and stay (default: nowhere)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md and bench.json there")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, as Ctrl-C does
+    say(f"{machine()}, {options.events:,} events, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    found: dict[str, Any] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
+            bench = Bench(Path(folder), options.events, options.keep)
+            for name in options.case or CASES:
+                begin = time.monotonic()
+                tables = CASES[name](bench)
+                for table in tables:
+                    print(table.markdown() + "\n", flush=True)
+                say(f"{name}: {time.monotonic() - begin:.0f} s")
+                found[name] = tables
+                if options.out:
+                    write(options.out, options.events, found)
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
-def memory() -> None:
-    """Ten million events under the default budget."""
-    with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
-        path = inputs.many_sites(Path(folder), LARGE, SITES)
-        with Rig(Path(folder) / "rig").running() as rig:
-            rig.load(path)
-            path.unlink()
-            cost = rig.drain("bench")
-    print(f"\n### {LARGE:,} events of {SITES:,} sites\n")
-    print("| what | CPU s per million events | events per CPU-second | events/s | peak MB |\n|---|---|---|---|---|")
-    row("worker", cost)
+def write(folder: Path, events: int, found: dict[str, list[Table]]) -> None:
+    """Write what was found so far: one run that breaks off keeps the cases before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = {"machine": machine(), "events": events, "cases": {k: [t.data() for t in v] for k, v in found.items()}}
+    (folder / "bench.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+    text = "\n\n".join(table.markdown() for tables in found.values() for table in tables)
+    (folder / "bench.md").write_text(f"{text}\n")
 
 
-def row(what: str, cost: Cost) -> None:
-    """One line of a table of costs."""
-    cpu_us = cost.cpu_s / cost.events * 1e6
-    rate = f"{cost.events / cost.wall_s:,.0f}" if cost.wall_s else ""
-    print(f"| {what} | {cpu_us:.2f} | {cost.events_per_cpu_s:,.0f} | {rate} | {cost.peak_mb:,.0f} |")
-
-
-def check(report: str, right: str) -> None:
-    """Refuse to quote the speed of a wrong answer."""
-    if report != right:
-        wrong = [pair for pair in zip(report.splitlines(), right.splitlines(), strict=False) if pair[0] != pair[1]]
-        sys.exit(f"the worker's report differs from the batch script's: {wrong[:3]}")
-
-
-def run_floor(path: Path, report: Path) -> Cost:
-    """The batch script, in a process of its own."""
-    found = run_module("tests.bench.floor", str(path), str(report))
-    return Cost(found["events"], found["cpu_s"], 0.0, 0.0, found["peak_mb"])
-
-
-def run_module(module: str, *arguments: str) -> dict[str, Any]:
-    """What ``python -m module`` prints as its last line."""
-    command = [sys.executable, "-m", module, *arguments]
-    ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
-    return orjson.loads(ended.stdout.splitlines()[-1])
+def say(line: str) -> None:
+    """Tell people what is going on, beside the result."""
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

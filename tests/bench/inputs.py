@@ -1,10 +1,13 @@
-"""Inputs of the benchmarks: shuffled events of `sites`, as fast as Python writes them.
+"""Inputs of the benchmarks: shuffled events of `sites`, made once for all cases that want the same.
 
 >>> from tempfile import TemporaryDirectory
 >>> with TemporaryDirectory() as folder:
-...     path = many_sites(Path(folder), events=3, sites=2)
-...     len(path.read_bytes().splitlines())
-3
+...     path = Inputs(Path(folder)).many_sites(events=3, sites=2)
+...     path.name, len(path.read_bytes().splitlines())
+('many-3-2.jsonl', 3)
+
+One event in ten is a status, of one of seven operators of its site; the rest are messages of 200 visitors. Times are
+random within a week, so nearly every status comes late, and corrects what was counted before.
 """
 
 from __future__ import annotations
@@ -22,24 +25,37 @@ STATUSES = 0.1
 """The share of events that are statuses."""
 
 
-def many_sites(folder: Path, events: int, sites: int) -> Path:
-    """Events of ``sites`` sites, a few of them large and many small; a week, in no order."""
-    return _write(folder / f"many-{events}-{sites}.jsonl", events, lambda rng: int(sites * rng.random() ** 2))
+class Inputs:
+    """Files of events.
 
+    Args:
+        folder: where they lie; what lies there from an earlier time is taken as it is.
+    """
 
-def equal_sites(folder: Path, events: int, each: int) -> Path:
-    """Events of as many sites as there are when every site has ``each`` of them; a week, in no order."""
-    return _write(folder / f"equal-{events}-{each}.jsonl", events, lambda rng: int(rng.random() * (events // each)))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
+    def many_sites(self, events: int, sites: int) -> Path:
+        """Events of ``sites`` sites, a few of them large and many small (their share falls as a square root)."""
+        return self._made(f"many-{events}-{sites}.jsonl", events, lambda rng: int(sites * rng.random() ** 2))
 
-def _write(path: Path, events: int, site: Callable[[random.Random], int]) -> Path:
-    rng = random.Random(1)
-    with path.open("wb") as file:
-        for first in range(0, events, CHUNK):
-            count = min(CHUNK, events - first)
-            ids = rng.randbytes(16 * count).hex()
-            file.write("".join(_line(rng, ids[32 * i : 32 * i + 32], site(rng)) for i in range(count)).encode())
-    return path
+    def equal_sites(self, events: int, each: int) -> Path:
+        """Events of as many sites as there are when every site has ``each`` of them."""
+        return self._made(f"equal-{events}-{each}.jsonl", events, lambda rng: int(rng.random() * (events // each)))
+
+    def _made(self, name: str, events: int, site: Callable[[random.Random], int]) -> Path:
+        path = self._folder / name
+        if path.exists():
+            return path
+        self._folder.mkdir(parents=True, exist_ok=True)
+        rng = random.Random(name)  # two files share no id: their events are not each other's repetitions
+        unfinished = path.with_suffix(".part")
+        with unfinished.open("wb") as file:
+            for first in range(0, events, CHUNK):
+                count = min(CHUNK, events - first)
+                ids = rng.randbytes(16 * count).hex()
+                file.write("".join([_line(rng, ids[32 * i : 32 * i + 32], site(rng)) for i in range(count)]).encode())
+        return unfinished.rename(path)
 
 
 def _line(rng: random.Random, hexadecimal: str, site: int) -> str:

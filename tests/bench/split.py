@@ -2,8 +2,14 @@
 
     python -m tests.bench.split BOOTSTRAP STATE_DIR RECORDS     # {"events": …, "cpu_s": {"decode": …, …}}
 
-Stages that run in the engine's loop are timed by their thread's clock; the consumer, the sends and librdkafka have
-threads of their own, whose CPU the kernel tells. What is left is Faust, asyncio and the start.
+Nothing is sampled or guessed. What the engine calls is wrapped here, from outside, and timed by the clock of the
+thread in which it runs, without the stages that it calls in turn; the kernel tells what each thread has used. So
+the stages add up to the process, and what is left of a thread is what the thread is for:
+
+* the consumer's thread is fetching: socket, protocol, decompression, runs (and the group's heartbeats);
+* the epochs' threads and librdkafka's send the changelog and the summaries;
+* RocksDB's flush and compact;
+* the loop, less the stages, is Faust and asyncio, and what the engine does between the stages.
 """
 
 from __future__ import annotations
@@ -32,80 +38,86 @@ PARTITIONS = 4
 LOOK_EVERY_S = 0.05
 TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 
-spent_ns: defaultdict[str, int] = defaultdict(int)
+START, FETCH, DECODE, AGGREGATE = "start", "fetch", "decode", "aggregate"
+SUMMARIES, CHANGELOG, STORE, REST = "summaries", "changelog", "store", "Faust, asyncio"
+STAGES = (FETCH, DECODE, AGGREGATE, SUMMARIES, CHANGELOG, STORE, REST)
 
 
-def timed(owner: Any, method: str, stage: str, inside: str | None = None) -> None:
-    """Count the CPU of ``owner.method`` as ``stage``; where it runs within stage ``inside``, not as that."""
-    act: Callable[..., Any] = getattr(owner, method)
+class Stopwatch:
+    """CPU by stage and thread; what a stage calls is not part of it."""
 
-    def run(*arguments: Any, **named: Any) -> Any:
-        begin = time.thread_time_ns()
-        try:
-            return act(*arguments, **named)
-        finally:
-            took = time.thread_time_ns() - begin
-            spent_ns[stage] += took
-            if inside:
-                spent_ns[inside] -= took
+    def __init__(self) -> None:
+        self.spent_ns: defaultdict[tuple[int, str], int] = defaultdict(int)
+        """By native thread id and stage."""
+        self._inner = threading.local()
 
-    setattr(owner, method, run)
+    def wrap(self, owner: Any, method: str, stage: str) -> None:
+        """Count the CPU of ``owner.method`` as ``stage`` from now on."""
+        act: Callable[..., Any] = getattr(owner, method)
+        clock, inner = time.thread_time_ns, self._inner
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            outside = getattr(inner, "ns", 0)
+            inner.ns = 0
+            begin = clock()
+            try:
+                return act(*arguments, **named)
+            finally:
+                took = clock() - begin
+                self.spent_ns[threading.get_native_id(), stage] += took - inner.ns
+                inner.ns = outside + took
+
+        setattr(owner, method, run)
+
+    def stages(self) -> dict[str, float]:
+        """CPU seconds of this process so far, by stage."""
+        seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        for task in Path("/proc/self/task").iterdir():
+            head, _, rest = (task / "stat").read_text().rpartition(")")
+            fields = rest.split()
+            used = (int(fields[11]) + int(fields[12])) * TICKS_S
+            for (thread, stage), ns in list(self.spent_ns.items()):
+                if thread == int(task.name):
+                    seconds[stage] += ns / 1e9
+                    used -= ns / 1e9
+            seconds[_purpose(names.get(int(task.name), ""), head.partition("(")[2])] += max(used, 0.0)
+        return seconds
 
 
-def threads_s() -> dict[str, float]:
-    """CPU seconds of this process so far, by what its threads are for."""
-    names = {thread.native_id: thread.name for thread in threading.enumerate()}
-    used: defaultdict[str, float] = defaultdict(float)
-    for task in Path("/proc/self/task").iterdir():
-        head, _, rest = (task / "stat").read_text().rpartition(")")
-        fields = rest.split()
-        seconds = (int(fields[11]) + int(fields[12])) * TICKS_S
-        comm = head.partition("(")[2]
-        used[_purpose(names.get(int(task.name), ""), comm)] += seconds
-    return dict(used)
-
-
-def _purpose(name: str, comm: str) -> str:
-    if name == "MainThread":
-        return "loop"
-    if comm.startswith("rdk:") or name.startswith("epoch"):
-        return "send"
-    if comm.startswith("rocksdb"):
-        return "store"
-    return "fetch" if "Consumer" in name or name.startswith("Thread") else "other"
+def _purpose(python_name: str, name: str) -> str:
+    """The stage that a thread is for, by its name in Python and in the kernel."""
+    if name.startswith("rdk:") or python_name.startswith("epoch"):
+        return CHANGELOG
+    if name.startswith("rocksdb"):
+        return STORE
+    return FETCH if python_name.startswith("Thread-") else REST  # mode leaves the consumer's thread unnamed
 
 
 async def measure(bootstrap: str, state_dir: Path, records: int) -> dict[str, Any]:
-    """Run the engine until it has counted ``records``; its CPU by stage, in seconds."""
+    """Run an engine until it has counted ``records``, and stop it; its CPU seconds by stage."""
     sites = stream("sites")
     aggregator = sites.aggregator(Counting())
-    timed(RunDecoder, "decode", "decode", inside="seal")
-    timed(aggregator, "update", "aggregate", inside="seal")
-    timed(aggregator, "summary", "summaries", inside="seal")
-    timed(Partition, "seal", "seal")
-    timed(RocksStore, "write", "store write")
+    watch = Stopwatch()
+    watch.wrap(RunDecoder, "decode", DECODE)
+    watch.wrap(aggregator, "update", AGGREGATE)
+    watch.wrap(aggregator, "summary", SUMMARIES)
+    watch.wrap(Partition, "_summary", SUMMARIES)
+    for method in ("get", "write"):
+        watch.wrap(RocksStore, method, STORE)
     settings = EngineSettings({"bootstrap.servers": bootstrap}, state_dir, "bench", "bench-0", PARTITIONS)
+    start_s = time.process_time()
     engine = Engine(sites.schema, aggregator, settings)
     running = asyncio.ensure_future(engine.run())
     while engine.counters.get("records", 0) < records:
         if running.done():
             await running
         await asyncio.sleep(LOOK_EVERY_S)
-    total, threads = time.process_time(), threads_s()
-    stages = {stage: ns / 1e9 for stage, ns in spent_ns.items()}
+    cpu_s = watch.stages()  # before the stop: threads that have ended tell nothing
     engine.stop()
     await running
-    in_loop = sum(stages.values())
-    cpu_s = {
-        "fetch (socket, protocol, runs)": threads.get("fetch", 0.0),
-        "decode": stages["decode"],
-        "aggregate": stages["aggregate"],
-        "summaries": stages["summaries"] + max(stages["seal"], 0.0),
-        "send (changelog, summaries: librdkafka)": threads.get("send", 0.0),
-        "store (RocksDB)": stages["store write"] + threads.get("store", 0.0),
-        "start, Faust, asyncio": total - in_loop - sum(threads.get(part, 0.0) for part in ("fetch", "send", "store")),
-    }
-    return {"events": records, "cpu_s": cpu_s, "threads_s": threads}
+    cpu_s[REST] -= start_s
+    return {"events": records, "cpu_s": {START: start_s, **cpu_s}}
 
 
 def main() -> None:
