@@ -124,15 +124,18 @@ class Processed:
         )
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in self._letters_from.items()])
-            running = len(self._letters_from)
+            ends = self._ends(self._topics.dead_letters, IsolationLevel.READ_UNCOMMITTED)
+            unread = set(ends)
             count, first = 0, list[Letter]()
-            while running:
-                for message in consumer.consume(500, timeout=ANSWER_S):
+            while unread:
+                for message in consumer.consume(500, timeout=ASK_S):  # waits for all 500 as long as it may
                     error = message.error()
                     if error is not None:
                         if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-                            running -= 1
+                            unread.discard(_place(message))
                         continue
+                    if (message.offset() or 0) + 1 >= ends[_place(message)]:
+                        unread.discard(_place(message))  # others may go on writing, so that no end is ever seen
                     letter = _letter_of(message)
                     if letter is not None and self._is_of(letter, spans):
                         count += 1
@@ -176,6 +179,10 @@ def _below(stretches: list[list[int]], offset: int) -> int:
     """How many of the offsets in ``stretches`` are below ``offset``."""
     index = bisect_right(stretches, offset, key=lambda stretch: stretch[0])
     return sum(min(last, offset) - first for first, last in stretches[:index])
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.topic() or "", message.partition() or 0
 
 
 def _letter_of(message: Message) -> Letter | None:
