@@ -203,7 +203,7 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_commit_interval=0.5,
         broker_request_timeout=40.0,
-        stream_buffer_maxsize=8,
+        stream_buffer_maxsize=4,
         stream_recovery_delay=0.0,
         stream_wait_empty=False,
         recovery_consistency_check=False,

@@ -14,6 +14,7 @@ takes as long as a fetch may wait; a restore asks five times. Here an answer tak
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from schemas.errors import StateError
 
 ANSWER_S = 40.0
 """A broker's absence is ridden out for so long, as the consumer's own requests are."""
+
+AGAIN_S = 0.2
 
 Place = tuple[str, int]
 """A topic and a partition's number."""
@@ -59,13 +62,24 @@ class Offsets:
     def _ask(self, places: list[Place], spec: Any) -> dict[Place, int]:
         if not places:
             return {}
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return self._ask_once(places, spec)
+            except (KafkaException, TimeoutError) as error:
+                # A broker that came back without its last leader epochs is believed only by a client that forgot them.
+                self._admin = None
+                if time.monotonic() > deadline:
+                    raise StateError(
+                        f"the broker does not say where {places[0][0]} begins and ends: {error}"
+                    ) from error
+                time.sleep(AGAIN_S)
+
+    def _ask_once(self, places: list[Place], spec: Any) -> dict[Place, int]:
         if self._admin is None:
             self._admin = AdminClient(self._kafka)
         wanted = {TopicPartition(topic, number): spec for topic, number in places}
         futures = self._admin.list_offsets(
             wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
         )
-        try:
-            return {(tp.topic, tp.partition): future.result(ANSWER_S + 5).offset for tp, future in futures.items()}
-        except (KafkaException, TimeoutError) as error:
-            raise StateError(f"the broker does not say where {places[0][0]} begins and ends: {error}") from error
+        return {(tp.topic, tp.partition): future.result(ANSWER_S + 5).offset for tp, future in futures.items()}

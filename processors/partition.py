@@ -33,15 +33,15 @@ from schemas.wire import partition_of
 
 R = TypeVar("R")
 
-BATCH_RECORDS = 32_768
-"""Records that an aggregator is handed at the most: enough to spread its cost per entity, few enough to hold."""
+BATCH_RECORDS = 131_072
+"""Records that an aggregator is handed at the most: it pays per entity and batch, so a backlog is cut coarsely."""
 EPOCH_BYTES = 16 << 20
 """Changed rows that end an epoch early: what a transaction sends at once, and a crash would count again."""
-CATCH_UP = 4
-"""While more input waits than a batch holds, an epoch may last so many times its time: rows that change again and
-again are then sent once, and nobody waits for a summary that is about to be outdated."""
-
-
+BEHIND_RECORDS = 32_768
+"""With more input waiting, a partition is behind."""
+CATCH_UP = 8
+"""Behind, an epoch may last so many times its time: rows that change again and again are then sent once, and nobody
+waits for a summary that is about to be outdated."""
 HOMES = 100_000
 """Entities whose partition is remembered: murmur2 in Python costs microseconds."""
 
@@ -165,7 +165,7 @@ class Partition(Generic[R]):
             return float("inf")
         if self.rows.dirty_bytes >= EPOCH_BYTES:
             return 0.0
-        behind = self.end - self.position > BATCH_RECORDS
+        behind = self.end - self.position > BEHIND_RECORDS
         return self._opened_at + self._epoch_s * (CATCH_UP if behind else 1) - self._clock()
 
     def _count(self) -> None:

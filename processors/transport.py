@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamgauge.engine")
 
-MAX_RUN_RECORDS = 16_384
+MAX_RUN_RECORDS = 8_192
 SMALL_FETCH = 2_000
 """A fetch of fewer records counts as small."""
 FLOOR_S = 0.03

@@ -177,6 +177,7 @@ _MOVING = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,  # the answer of a broker that was killed before it wrote its last one down
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
     }
 )
