@@ -120,6 +120,10 @@ class LocalBroker:
             try:
                 self.home.record.unlink(missing_ok=True)
                 return self._launch(Launch(self.home, java, class_path, claimed, foreground, wipe))
+            except BaseException:
+                if wipe:
+                    self.home.wipe()
+                raise
             finally:
                 os.close(claimed)
         except OSError as error:
@@ -238,11 +242,13 @@ def ephemeral_broker(data: Path, port: int | None = None) -> Generator[str]:
         The address for clients.
     """
     broker = LocalBroker(data, port)
-    record = broker.start(foreground=True, wipe=True)
     try:
-        yield record.bootstrap
+        record = broker.start(foreground=True, wipe=True)
+        try:
+            yield record.bootstrap
+        finally:
+            broker.stop(wipe=True)
     finally:
-        broker.stop(wipe=True)
         with suppress(OSError):
             data.rmdir()
 

@@ -132,6 +132,8 @@ class Home:
 
     def wipe(self) -> None:
         """Remove everything, the lock's name last; the caller holds the lock."""
+        if not self.root.exists():
+            return
         for path in self.root.iterdir():
             if path.is_dir():
                 rmtree(path)

@@ -193,19 +193,22 @@ def _fetch(jar: Jar, staging: Path, fetch: Download, received: Callable[[int], N
     """Fetch one jar, again when the connection breaks."""
     from requests import RequestException
 
-    for left in reversed(range(TRIES)):
-        directory = staging / f"{jar.artifact}-{left}"  # a try does not see what an earlier one left
+    tried = 0
+    while True:
+        tried += 1
         try:
-            return fetch(jar, directory, received)
+            return fetch(jar, staging / f"{jar.artifact}-{tried}", received)  # a try does not see an earlier one's rest
+        except RequestException as error:
+            if tried == TRIES:
+                raise _not_fetched(jar, "the registry of Java packages cannot be reached") from error
         except OSError as error:
-            network = isinstance(error, RequestException)
-            if network and left:
-                continue
-            reason = "the registry of Java packages cannot be reached" if network else error.strerror or str(error)
-            raise StreamgaugeError(f"cannot fetch {jar.name}: {reason}; {_ADVICE}") from error
+            raise _not_fetched(jar, error.strerror or str(error)) from error
         except RuntimeError as error:  # jgo: found in no repository
-            raise StreamgaugeError(f"cannot fetch {jar.name}: the registry does not have it; {_ADVICE}") from error
-    raise StreamgaugeError(f"cannot fetch {jar.name}; {_ADVICE}")
+            raise _not_fetched(jar, "the registry of Java packages does not have it") from error
 
 
-_ADVICE = "the local broker needs its jars once: try again with a network, or name a Kafka of yours (--brokers)"
+def _not_fetched(jar: Jar, reason: str) -> StreamgaugeError:
+    return StreamgaugeError(
+        f"cannot fetch {jar.name}: {reason}; the local broker needs its jars once: try again with a network, "
+        "or name a Kafka of yours (--brokers HOST:PORT)"
+    )
