@@ -82,7 +82,7 @@ class StreamView:
 
 @dataclass(frozen=True)
 class WorkerView:
-    """One worker that is in the directory."""
+    """One worker that answers, or that still has something that nobody took over."""
 
     worker: str
     host: str
@@ -151,6 +151,8 @@ def _workers(entries: list[Entry], answers: Mapping[str, dict[str, Any]]) -> lis
     views: dict[tuple[str, int], WorkerView] = {}
     for entry in entries:
         said = answers.get(entry.http or "", {})
+        if not said and not any(directory.owner_of(entries, entry.stream, n) is entry for n in entry.active):
+            continue  # it was killed, and others have taken over all that it had
         before = views.get((entry.worker, entry.pid))
         served: set[str] = {entry.stream, *(before.streams if before else [])}
         engines = cast("list[dict[str, Any]]", said.get("engines", []))

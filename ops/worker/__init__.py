@@ -8,4 +8,8 @@ server      HTTP for the world; `answers`: what an engine process tells the serv
 metrics     Prometheus text
 directory   who serves what, in Kafka
 logs        one line an event
+reach       whether a broker can be reached at all
+lock        one owner for an id on a machine
+client      asking workers over HTTP
+leashed     a worker that ends with whoever started it
 """

@@ -36,6 +36,7 @@ from ops.worker.answers import answer_on, owned
 from ops.worker.directory import Entry
 from ops.worker.lock import alive
 from ops.worker.order import Order
+from ops.worker.reach import any_answers
 from processors import Engine, EngineSettings
 from processors.watchdog import tell_before_the_end
 from schemas.errors import BrokerUnreachable, LostInput, StreamgaugeError, TopicMismatch, UsageError
@@ -45,12 +46,21 @@ FAILED = 70
 """Exit code of a doubt (``EX_SOFTWARE``): the worker starts the engine again."""
 LOOK_S = 0.25
 BEAT_S = 10.0
+COMPLAINT_S = 3.0
+"""While a broker is away, the client complains several times a second."""
+FINISH_S = 5.0
+"""After so long a stop has either succeeded or hangs at a broker that is away."""
+REMOVE_S = 1.5
 ORPHAN_S = 8.0
 """What an engine whose worker was killed gets to finish its epoch."""
 
 T = TypeVar("T")
 
 log = logging.getLogger("streamgauge.worker")
+
+
+class _NothingToFinish(Exception):
+    """The engine was stopped while no broker answers."""
 
 
 class IdTaken(StreamgaugeError):
@@ -67,11 +77,14 @@ class Child:
     Args:
         order: what to do.
         reports: where reports go (the worker reads them).
+        libraries: knows when the Kafka client complained last.
     """
 
-    def __init__(self, order: Order, reports: int) -> None:
+    def __init__(self, order: Order, reports: int, libraries: logs.Sparingly) -> None:
         self._order = order
         self._reports = reports
+        self._libraries = libraries
+        self._brokers = order.kafka["bootstrap.servers"]
         self._told: tuple[str, str] | None = None
         self._told_at = 0.0
         self._stopping = asyncio.Event()
@@ -95,7 +108,7 @@ class Child:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         threading.Thread(target=self._end_with_worker, args=(loop,), name="lifeline", daemon=True).start()
         stream = stream_named(self._order.stream)
-        self._tell("waiting", f"the engine asks for a broker at {self._order.kafka['bootstrap.servers']}")
+        self._tell("waiting", f"the engine asks for a broker at {self._brokers}")
         partitions = await self._broker_ready(lambda: self._topics(stream.schema))
         if partitions is None:
             return
@@ -115,18 +128,23 @@ class Child:
             if watch.done():
                 watch.result()
             if not engine_run.done():
-                self._tell("stopping", "the engine finishes its epoch")
-                engine.stop()
+                await self._finish(engine, engine_run)
             await engine_run
             if not self._stopping.is_set():
                 raise StreamgaugeError("the engine ended without being told to")
+        except _NothingToFinish:
+            log.warning(
+                "stopped without a broker; what it did not take is counted again", extra={"brokers": self._brokers}
+            )
+            return
         finally:
             watch.cancel()
             stopped.cancel()
             if runner is not None:
                 await runner.cleanup()
-        with suppress(StreamgaugeError):  # the broker is away; readers of the entry ask before they believe it
-            await in_thread(lambda: directory.remove(self._order.kafka, self._entry))
+        # Without it readers of the entry still ask before they believe it.
+        with suppress(StreamgaugeError, TimeoutError):
+            await asyncio.wait_for(in_thread(lambda: directory.remove(self._order.kafka, self._entry)), REMOVE_S)
 
     def fail(self, error: BaseException) -> int:
         """Say in one line why the process ends; what nobody foresaw comes with its traceback.
@@ -141,6 +159,18 @@ class Child:
         self._tell("failed", reason, final=final)
         return error.exit_code if final else FAILED
 
+    async def _finish(self, engine: Engine[Any], engine_run: asyncio.Future[None]) -> None:
+        """Let the engine finish its epoch and commit.
+
+        Raises:
+            _NothingToFinish: it cannot, because no broker answers; the stamp says where to go on.
+        """
+        self._tell("stopping", "the engine finishes its epoch")
+        engine.stop()
+        await asyncio.wait({engine_run}, timeout=FINISH_S)
+        if not engine_run.done() and not await any_answers(self._brokers):
+            raise _NothingToFinish
+
     # -- before the engine
 
     async def _broker_ready(self, act: Callable[[], T]) -> T | None:
@@ -153,7 +183,7 @@ class Child:
                 if acting.done():
                     return acting.result()
             except BrokerUnreachable as error:
-                log.warning("no broker answers", extra={"brokers": self._order.kafka["bootstrap.servers"]})
+                log.warning("no broker answers", extra={"brokers": self._brokers})
                 self._tell("waiting", str(error))
             finally:
                 stopped.cancel()
@@ -201,16 +231,15 @@ class Child:
     async def _watch(self, engine: Engine[Any]) -> None:
         """Report what the engine is at, and keep its entry in the directory true."""
         published: tuple[list[int], list[int]] | None = None
-        lines_at = time.monotonic()
+        line_at = time.monotonic()
         while True:
-            if engine.ready:
-                self._tell("ready", "")
-                lines_at = time.monotonic()
-            else:
-                self._tell("restoring", engine.why_not_ready)
-                if time.monotonic() - lines_at >= BEAT_S:
-                    lines_at = time.monotonic()
-                    log.info("engine waits", extra={"reason": engine.why_not_ready})
+            state, reason = await self._look(engine)
+            self._tell(state, reason)
+            if state == "ready":
+                line_at = time.monotonic()
+            elif time.monotonic() - line_at >= BEAT_S:
+                line_at = time.monotonic()
+                log.warning("engine waits", extra={"reason": reason})
             holds = (owned(engine), followed(engine))
             if holds != published and engine.ready:
                 try:
@@ -219,6 +248,14 @@ class Child:
                 except StreamgaugeError as error:
                     log.warning("cannot tell others what this worker serves", extra={"reason": str(error)})
             await asyncio.sleep(LOOK_S)
+
+    async def _look(self, engine: Engine[Any]) -> tuple[str, str]:
+        """``(state, reason)``. A Kafka client that complains is the occasion to see whether its brokers are there."""
+        complained = self._libraries.complained
+        complains = complained is not None and time.monotonic() - complained < COMPLAINT_S
+        if complains and not await any_answers(self._brokers):
+            return "waiting", f"no broker answers at {self._brokers}"
+        return ("ready", "") if engine.ready else ("restoring", engine.why_not_ready)
 
     def _publish(self, active: list[int], standby: list[int]) -> None:
         self._entry = replace(self._entry, active=active, standby=standby)
@@ -300,10 +337,10 @@ def main() -> None:
     reports = os.dup(1)
     os.dup2(2, 1)
     order = Order.of(_first_line(0))
-    logs.set_up(order.log_style, order.log_level, {"stream": order.stream, "instance": order.instance})
+    libraries = logs.set_up(order.log_style, order.log_level, {"stream": order.stream, "instance": order.instance})
 
     async def run() -> int:
-        child = Child(order, reports)
+        child = Child(order, reports, libraries)
         tell_before_the_end(child.fail)
         try:
             await child.run()

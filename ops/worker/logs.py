@@ -8,7 +8,8 @@ A line is an event (a constant phrase) and its fields, which travel as ``extra``
     05:46:14 partition restored  partition=3 entries=120 stream=sites instance=host-0
     {"time":"2026-11-24T05:46:14.120Z","level":"info","event":"partition restored","partition":3, …}
 
-The processes of a worker share one stderr. Each line is one ``write`` of bytes, so lines do not mix.
+The processes of a worker share one stderr. Each line is one ``write`` of bytes, so lines do not mix. What libraries
+complain of is let through sparingly: while a broker is away, aiokafka alone would write a hundred lines a second.
 
 >>> record = logging.makeLogRecord({"msg": "partition restored", "levelname": "INFO", "created": 0.0, "partition": 3})
 >>> record.name = "streamgauge.engine"
@@ -20,9 +21,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 Style = Literal["plain", "color", "json"]
@@ -30,20 +33,27 @@ Style = Literal["plain", "color", "json"]
 NOISY = ("faust", "mode", "aiokafka", "kafka", "asyncio", "aiohttp", "rocksdict", "confluent_kafka")
 """Libraries whose INFO lines are about their own insides."""
 
+LIBRARY_EVERY_S = 10.0
+
 _OURS = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _COLORS = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31m"}
 _DIM, _OFF = "\x1b[2m", "\x1b[0m"
 
 
-def set_up(style: Style, level: int, context: Mapping[str, Any]) -> None:
+def set_up(style: Style, level: int, context: Mapping[str, Any]) -> Sparingly:
     """Send the log of this process to stderr.
 
     Args:
         style: of the lines.
-        level: of our own loggers; libraries log from WARNING on.
+        level: of our own loggers; libraries log from WARNING on, and with ``DEBUG`` all of that is shown.
         context: fields of every line of this process (stream, instance).
+
+    Returns:
+        What knows when a library complained last.
     """
+    sparingly = Sparingly(0.0 if level <= logging.DEBUG else LIBRARY_EVERY_S)
     handler = WholeLines(2)
+    handler.addFilter(sparingly)
     handler.setFormatter(JsonLines(context) if style == "json" else HumanLines(context, color=style == "color"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -55,6 +65,40 @@ def set_up(style: Style, level: int, context: Mapping[str, Any]) -> None:
         logger.propagate = True
         logger.setLevel(logging.WARNING)
     logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
+    return sparingly
+
+
+class Sparingly(logging.Filter):
+    """Lets a library's lines through at most once in a while; the next one says how many were left out.
+
+    Args:
+        every_s: seconds between two lines of a library.
+        clock: seconds, only rising.
+    """
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.complained: float | None = None
+        """When a library had something to say, by ``clock``."""
+        self._every_s = every_s
+        self._clock = clock
+        self._shown: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is shown."""
+        if record.name.startswith("streamgauge"):
+            return True
+        library = record.name.partition(".")[0]
+        now = self.complained = self._clock()
+        if now - self._shown.get(library, -math.inf) < self._every_s:
+            self._left_out[library] = self._left_out.get(library, 0) + 1
+            return False
+        self._shown[library] = now
+        if left_out := self._left_out.pop(library, 0):
+            record.left_out = left_out
+        return True
 
 
 class WholeLines(logging.Handler):
@@ -126,6 +170,13 @@ class HumanLines(logging.Formatter):
             tail = f"{_DIM}{tail}{_OFF}" if tail else ""
         line = f"{moment} {event}  {tail}".rstrip().replace("\n", "\\n")
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """A thread's end by an exception is an event, not a text of its own between the lines."""
+    name = failure.thread.name if failure.thread else "unknown"
+    error = failure.exc_value
+    logging.getLogger("streamgauge.worker").error("a thread failed", extra={"of": name}, exc_info=error)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -16,13 +16,14 @@ import os
 import signal
 import socket
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.worker.lock import WorkerLock
 from ops.worker.order import Order
 from ops.worker.process import COMMAND, EngineProcess
+from ops.worker.reach import any_answers
 
 log = logging.getLogger("streamgauge.worker")
 
@@ -175,19 +176,3 @@ class Worker:
         log.info("worker stops", extra={"worker": self.plan.worker, "why": why})
         for engine in self.engines:
             engine.stop()
-
-
-async def any_answers(brokers: str, timeout_s: float = 2.0) -> bool:
-    """Whether any of ``HOST:PORT,…`` takes a connection.
-
-    A connection and no Kafka request: this process holds no Kafka client. A broker that hangs counts as
-    answering, and the engine's failures then count too.
-    """
-    for broker in brokers.split(","):
-        host, _, port = broker.strip().rpartition("://")[2].rpartition(":")
-        with suppress(OSError, ValueError, TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            writer.close()
-            return True
-    return False

@@ -16,8 +16,9 @@ import pytest
 from ops.worker import process
 from ops.worker.lock import IdInUse, WorkerLock
 from ops.worker.order import Order
-from ops.worker.parent import Plan, Worker, any_answers
+from ops.worker.parent import Plan, Worker
 from ops.worker.process import EngineProcess, GaveUp
+from ops.worker.reach import any_answers
 from ops.worker.restarts import LIMIT, Restarts
 from schemas.errors import StreamgaugeError
 

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from ops.worker.logs import HumanLines, JsonLines, WholeLines
+from ops.worker.logs import HumanLines, JsonLines, Sparingly, WholeLines
 
 
 def record(event: str, level: int = logging.INFO, name: str = "streamgauge.engine", **fields: Any) -> logging.LogRecord:
@@ -75,3 +75,25 @@ def test_a_closed_stderr_costs_the_line_only() -> None:
     os.close(reader)
     WholeLines(writer).handle(record("x"))
     os.close(writer)
+
+
+def test_libraries_are_let_through_sparingly() -> None:
+    """One line in ten seconds for a library and all its parts; the next one says how many were left out."""
+    now = [100.0]
+    sparingly = Sparingly(10.0, lambda: now[0])
+    lines = [record("x", logging.ERROR, f"aiokafka.part{n % 3}") for n in range(100)]
+    assert [sparingly.filter(line) for line in lines] == [True, *[False] * 99]
+    assert sparingly.filter(record("x", logging.ERROR, "faust"))
+    now[0] = 110.0
+    line = record("x", logging.ERROR, "aiokafka")
+    assert sparingly.filter(line)
+    assert json.loads(JsonLines({}).format(line))["left_out"] == 99
+
+
+def test_our_own_lines_are_never_left_out() -> None:
+    """And they are no complaint of a library."""
+    sparingly = Sparingly(10.0, lambda: 5.0)
+    assert all(sparingly.filter(record("x")) for _ in range(5))
+    assert sparingly.complained is None
+    sparingly.filter(record("x", name="aiokafka"))
+    assert sparingly.complained == 5.0
