@@ -54,7 +54,7 @@ check: install ## format, lint, types, imports and generated documents, without 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/pyright
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.docs --check
 
 fmt: install ## format the code and mend what the linter can
