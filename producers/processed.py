@@ -20,7 +20,6 @@ from typing import Any
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -67,6 +66,9 @@ class Processed:
         self._topics = topics
         self._logger = logger
         self._admin: Any = AdminClient(self._kafka, logger=logger)  # its answers carry no types
+        # A consumer that never joins its group is asked for the group's offsets: librdkafka's admin client dereferences
+        # a group that it has not got when the coordinator is still loading (librdkafka issue 5040).
+        self._group = Consumer({**self._kafka, "group.id": topics.app, "enable.auto.commit": False}, logger=logger)
         self._letters_from = self._ends(topics.dead_letters, IsolationLevel.READ_UNCOMMITTED)
 
     def wait(self, spans: Spans, timeout_s: float, tick: Callable[[int], bool]) -> bool:
@@ -155,9 +157,7 @@ class Processed:
     def _committed(self, partitions: list[int]) -> dict[int, int]:
         """The group's offsets; 0 where it has none."""
         places = [TopicPartition(self._topics.input, partition) for partition in partitions]
-        asked = ConsumerGroupTopicPartitions(self._topics.app, places)
-        answers = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)
-        found: list[Any] = next(iter(answers.values())).result().topic_partitions
+        found = self._group.committed(places, timeout=ANSWER_S)
         return {place.partition: max(place.offset, 0) for place in found}
 
     def _readable(self, ends: Ends) -> bool:

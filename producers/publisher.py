@@ -204,8 +204,9 @@ class Publisher:
     def abandon(self) -> None:
         """Give up what is under way; tickets keep it as `Ticket.left`."""
         self._failure = None
-        self._producer.purge()
-        self._producer.poll(0)
+        if len(self._producer):
+            self._producer.purge()
+            self._producer.poll(0)
 
     def failed(self, error: KafkaError, message: Any) -> None:
         """A record or a letter will not be delivered, ever."""

@@ -53,7 +53,10 @@ def command(
     bad: float,
     path: str | None,
 ) -> None:
-    """Make synthetic input of a stream, in its own file format."""
+    """Make synthetic input of a stream.
+
+    In the stream's own file format; the same options give the same bytes.
+    """
     del settings
     from producers.simulate import Scenario, simulate
     from producers.simulate.output import output
