@@ -20,10 +20,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from urllib.request import urlopen
 
 import uvloop
@@ -97,6 +97,9 @@ class Child:
             host=socket.gethostname(),
             started=time.time(),
         )
+        self._published: Entry | None = None
+        self._publishing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._publishing.set_result(None)
 
     async def run(self) -> None:
         """Serve the stream until the process is told to stop.
@@ -127,6 +130,7 @@ class Child:
             await asyncio.wait({engine_run, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
                 watch.result()
+            watch.cancel()
             if not engine_run.done():
                 await self._finish(engine, engine_run)
             await engine_run
@@ -144,7 +148,7 @@ class Child:
                 await runner.cleanup()
         # Without it readers of the entry still ask before they believe it.
         with suppress(StreamgaugeError, TimeoutError):
-            await asyncio.wait_for(in_thread(lambda: directory.remove(self._order.kafka, self._entry)), REMOVE_S)
+            await asyncio.wait_for(self._remove_entry(), REMOVE_S)
 
     def fail(self, error: BaseException) -> int:
         """Say in one line why the process ends; what nobody foresaw comes with its traceback.
@@ -230,7 +234,6 @@ class Child:
 
     async def _watch(self, engine: Engine[Any]) -> None:
         """Report what the engine is at, and keep its entry in the directory true."""
-        published: tuple[list[int], list[int]] | None = None
         line_at = time.monotonic()
         while True:
             state, reason = await self._look(engine)
@@ -240,13 +243,8 @@ class Child:
             elif time.monotonic() - line_at >= BEAT_S:
                 line_at = time.monotonic()
                 log.warning("engine waits", extra={"reason": reason})
-            holds = (owned(engine), followed(engine))
-            if holds != published and engine.ready:
-                try:
-                    await in_thread(lambda holds=holds: self._publish(*holds))
-                    published = holds
-                except StreamgaugeError as error:
-                    log.warning("cannot tell others what this worker serves", extra={"reason": str(error)})
+            if state == "ready":
+                self._keep_entry(owned(engine), followed(engine))
             await asyncio.sleep(LOOK_S)
 
     async def _look(self, engine: Engine[Any]) -> tuple[str, str]:
@@ -257,9 +255,23 @@ class Child:
             return "waiting", f"no broker answers at {self._brokers}"
         return ("ready", "") if engine.ready else ("restoring", engine.why_not_ready)
 
-    def _publish(self, active: list[int], standby: list[int]) -> None:
-        self._entry = replace(self._entry, active=active, standby=standby)
-        directory.publish(self._order.kafka, self._entry)
+    def _keep_entry(self, active: list[int], standby: list[int]) -> None:
+        """Write the entry anew when it is no longer true; one attempt at a time, beside everything else."""
+        entry = replace(self._entry, active=active, standby=standby)
+        if entry != self._published and self._publishing.done():
+            self._publishing = asyncio.ensure_future(self._publish(entry))
+
+    async def _publish(self, entry: Entry) -> None:
+        try:
+            await in_thread(lambda: directory.publish(self._order.kafka, entry))
+        except StreamgaugeError as error:
+            log.warning("cannot tell others what this worker serves", extra={"reason": str(error)})
+        else:
+            self._published = entry
+
+    async def _remove_entry(self) -> None:
+        await self._publishing  # else it might be written after it was removed
+        await in_thread(lambda: directory.remove(self._order.kafka, self._entry))
 
     async def _owner(self, partition: int) -> Entry | None:
         """Who else says that it serves ``partition`` of this stream."""
@@ -339,23 +351,20 @@ def main() -> None:
     order = Order.of(_first_line(0))
     libraries = logs.set_up(order.log_style, order.log_level, {"stream": order.stream, "instance": order.instance})
 
-    async def run() -> int:
+    async def run() -> NoReturn:
         child = Child(order, reports, libraries)
         tell_before_the_end(child.fail)
+        code = 0
         try:
             await child.run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with one line
-            return child.fail(error)
-        return 0
+            code = child.fail(error)
+        # The engine has let go of all that matters. Tasks and threads of Kafka clients that wait for a broker, which
+        # an orderly end would wait for in turn, must not hold up this one.
+        os._exit(code)
 
-    code = _run(run())
-    # Not sys.exit: threads of Kafka clients that wait for a broker must not hold up the end.
-    os._exit(code)
-
-
-def _run(work: Coroutine[Any, Any, int]) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        runner.run(run())
 
 
 def _first_line(fd: int) -> bytes:

@@ -230,8 +230,8 @@ def test_the_owner_that_was_killed_is_shown_and_asked_in_vain(kafka: dict[str, A
         worker.end()
 
 
-def test_a_broker_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
-    """Live but not ready, and no failure; ready once it has come."""
+def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    """At the start and later: live but not ready, and no failure; a stop meanwhile has nothing to commit."""
     port = free_port()
     local = LocalBroker(tmp_path / "broker", port)
     worker = Running(tmp_path, f"127.0.0.1:{port}")
@@ -241,8 +241,11 @@ def test_a_broker_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         assert worker.get("/live")[0] == 200
         local.start(foreground=True)
         worker.wait_for("ready")
-        assert worker.events("engine starts again") == []
+        os.kill(local.pid, signal.SIGKILL)
+        until(lambda: worker.get("/ready")[0] == 503)
+        assert worker.get("/ready")[1] == f"sites engine w-0: no broker answers at 127.0.0.1:{port}\n"
         assert worker.stop() == 0
+        assert worker.events("engine starts again") == []
     finally:
         worker.end()
         local.stop(wipe=True)
