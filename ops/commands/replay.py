@@ -113,12 +113,12 @@ class _Job:
         from producers.processed import Processed
         from producers.replay import Replay
 
-        schema = self._stream.schema
-        with Interrupt() as interrupt:
-            replay = Replay(paths, self._read(), interrupt, from_line=from_line)
-            self._ensure()
-            logger = self._logger()
-            processed = Processed(self._settings.kafka, schema.topics, logger) if wait else None
+        interrupt = Interrupt()
+        replay = Replay(paths, self._read(), interrupt, from_line=from_line)
+        self._ensure()
+        topics = self._stream.schema.topics
+        processed = Processed(self._settings.kafka, topics, self._logger()) if wait else None
+        with interrupt:
             progress = console.Progress("sending", replay.total_bytes, "bytes")
             tick = _Throttled(lambda: progress.set(replay.read_bytes, note=_note(publisher, replay, tick.started)))
             publisher = self._publisher(interrupt, tick)
@@ -140,10 +140,10 @@ class _Job:
         from producers.interrupt import Interrupt
         from producers.positions import Positions
 
+        # Positions hold for one cluster: what another was sent, or this one before it was wiped, says nothing.
+        cluster = self._ensure()
+        positions = Positions(self._settings.data / "follow" / cluster / self._stream.name)
         with Interrupt() as interrupt:
-            # Positions hold for one cluster: what another was sent, or this one before it was wiped, says nothing.
-            cluster = self._ensure()
-            positions = Positions(self._settings.data / "follow" / cluster / self._stream.name)
             progress = console.Progress("following", None, "records")
             tick = _Throttled(lambda: progress.set(follow.ledger.accepted, note=_note(publisher, follow, None)))
             publisher = self._publisher(interrupt, tick)
