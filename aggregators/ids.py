@@ -76,16 +76,22 @@ def _uuids(texts: Sequence[str]) -> bytes | None:
     return joined if len(joined) == 16 * count and text == text.lower() else None
 
 
-def words(sixteens: bytes) -> tuple[Words, Words]:
-    """The two halves of each of the joined identities.
+def pairs(sixteens: bytes) -> Words:
+    """Joined identities as numbers: a row of two halves each."""
+    return np.frombuffer(sixteens, "<u8").reshape(-1, 2)
 
-    Returns:
-        ``(key, low)``: ``low`` is the second half, ``key`` mixes both so that it spreads evenly even where ids are
-        consecutive numbers. Together they are the identity again: for one ``low``, ``key`` is one to one.
+
+def words(halves: Words) -> tuple[Words, Words]:
+    """Each identity as ``(key, low)``.
+
+    ``low`` is the second half, ``key`` mixes both so that it spreads evenly even where ids are consecutive numbers.
+    Together they are the identity again: for one ``low``, ``key`` is one to one.
+
+    Args:
+        halves: as `pairs` makes them.
     """
-    pairs = np.frombuffer(sixteens, "<u8").reshape(-1, 2)
-    low = pairs[:, 1]
-    return pairs[:, 0] * np.uint64(_ODD_1) + low * np.uint64(_ODD_2), low
+    low = halves[:, 1]
+    return halves[:, 0] * np.uint64(_ODD_1) + low * np.uint64(_ODD_2), low
 
 
 def word(sixteen: bytes) -> tuple[int, int]:

@@ -12,17 +12,18 @@ pile, as ids are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
 
-from aggregators.ids import marks, words
-from aggregators.pile import HASHED, NO_FLOOR, Numbers, Pile
-from aggregators.pile import Sizes as PileSizes
+from aggregators.blocks import HASHED, Numbers, row_at
+from aggregators.blocks import Sizes as PileSizes
+from aggregators.ids import marks, pairs, words
+from aggregators.pile import NO_FLOOR, Pile, entries
 from aggregators.rows import Rows
 from aggregators.sieve import tags
 
@@ -34,7 +35,9 @@ _NAME_BYTES = 130
 _FOLDED_PAGE = 1 << 15
 """Names a row of the folded ones' bits is for."""
 
-_encoder = msgspec.msgpack.Encoder()
+_LIST = Struct(">BI")
+_LIST_CODE = 0xDD
+_encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(list[str])
 
 
@@ -54,24 +57,26 @@ class Names:
         prefix: of the row keys (and with a ``p`` before it of the pile's); no other owner's are of its length.
         sizes: of pages and memory.
         count: how many names there are.
-        fresh: the texts of the newest of them, which are in no page yet.
+        fresh: `packed` of the newest of them, which are in no page yet.
+        paged: how many are in pages.
     """
 
-    __slots__ = ("_pile", "_prefix", "_rows", "_sizes", "_texts_bytes", "count", "fresh", "known")
+    __slots__ = ("_fresh", "_pile", "_prefix", "_rows", "_sizes", "count", "known", "paged")
 
-    def __init__(self, rows: Rows, prefix: bytes, sizes: Sizes, count: int = 0, fresh: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, rows: Rows, prefix: bytes, sizes: Sizes, count: int = 0, fresh: bytes = b"", paged: int = 0
+    ) -> None:
         self._rows = rows
         self._prefix = prefix
         self._sizes = sizes
         self.count = count
-        self.fresh = list(fresh)
+        self.paged = paged
+        self._fresh = [_encode(text) for text in _texts(fresh, count - paged)]
         self.known: dict[str, int] = {}
         """Numbers by name: of all names, or of those met lately."""
         self._pile: Pile | None = None
         if count > sizes.known:
-            row = rows.get(self._pile_key)
-            if row is None:
-                raise LookupError(f"the row {self._pile_key!r} is missing: the state is damaged")
+            row = row_at(rows, self._pile_key)
             self._pile = Pile(rows, b"p" + prefix, sizes.pile, n=_COUNT.unpack_from(row)[0], tail=row[_COUNT.size :])
         else:
             self.known = {text: number for number, text in enumerate(self.texts())}
@@ -82,56 +87,83 @@ class Names:
         pile = 0 if self._pile is None else self._pile.nbytes
         return 300 + _NAME_BYTES * len(self.known) + pile
 
+    def packed(self) -> bytes:
+        """The fresh names, which are in no page yet, as MessagePack texts one after the other."""
+        return b"".join(self._fresh)
+
+    def numbers(self, names: Sequence[str]) -> list[int]:
+        """The number of each name; a new one is given the next."""
+        numbers = list(map(self.known.get, names))
+        return self._meet(names) if None in numbers else cast("list[int]", numbers)
+
     def number(self, name: str) -> int:
-        """The number of ``name``, which is given one if it has none."""
+        """The number of one name."""
         number = self.known.get(name)
-        return self._meet(name) if number is None else number
+        return self._meet([name])[0] if number is None else number
 
-    def _meet(self, name: str) -> int:
-        number = None if self._pile is None else self._find(name, self._pile)
-        if number is None:
-            number = self.count
-            self.count += 1
-            self.fresh.append(name)
-            if self._pile is not None:
-                self._pile.add(_sixteen(name), bytes(8), (number | HASHED).to_bytes(4, "little"))
-                self._put_pile(self._pile)
-        if len(self.known) >= 2 * self._sizes.known:
-            self.known.clear()
-        self.known[name] = number
-        if self._pile is None and self.count > self._sizes.known:
-            self._build_pile()
-        return number
+    def _meet(self, names: Sequence[str]) -> list[int]:
+        """`numbers` where some name is not in `known`; all are afterwards."""
+        known, fresh = self.known, self._fresh
+        if self._pile is not None:
+            return self._meet_many(names, self._pile)
+        numbers: list[int] = []
+        for name in names:
+            number = known.get(name)
+            if number is None:
+                known[name] = number = len(known)
+                fresh.append(_encode(name))
+            numbers.append(number)
+        self.count = len(known)
+        if self.count > self._sizes.known:
+            self._pile = Pile(self._rows, b"p" + self._prefix, self._sizes.pile)
+            self._add(self._pile, list(known), 0)
+        return numbers
 
-    def _find(self, name: str, pile: Pile) -> int | None:
-        sixteen = _sixteen(name)
-        mark = marks(words(sixteen)[0])
-        if not pile.find(sixteen, mark.tolist(), tags(mark), b"\1", NO_FLOOR):
-            return None
-        number = pile.number_of(sixteen)
-        return None if number is None else number & ~HASHED
+    def _meet_many(self, names: Sequence[str], pile: Pile) -> list[int]:
+        """`_meet` where `known` holds a part of the names only."""
+        known = self.known
+        unknown = [name for name in dict.fromkeys(names) if name not in known]
+        met = self._find(unknown, pile)
+        new = [name for name in unknown if name not in met]
+        met.update(zip(new, range(self.count, self.count + len(new)), strict=True))
+        self._fresh += map(_encode, new)
+        self._add(pile, new, self.count)
+        self.count += len(new)
+        numbers = [known[name] if name in known else met[name] for name in names]
+        if len(known) + len(met) > 2 * self._sizes.known:
+            known.clear()
+        known.update(met)
+        return numbers
+
+    def _find(self, names: list[str], pile: Pile) -> dict[str, int]:
+        """Those of the names that are in the pile."""
+        sixteens = b"".join(map(_sixteen, names))
+        mark = marks(words(pairs(sixteens))[0])
+        found: dict[str, int] = {}
+        for place in pile.find(sixteens, mark.tolist(), tags(mark), b"\1" * len(names), NO_FLOOR):
+            number = pile.number_of(sixteens[16 * place : 16 * place + 16], hashed=True)
+            if number is not None:
+                found[names[place]] = number & ~HASHED
+        return found
 
     def seal(self, count: int) -> None:
-        """Move the texts of names below ``count`` from the fresh ones into their pages."""
-        page = self._sizes.page
-        first = self.count - len(self.fresh)
-        while first < count:
-            key = self._page_key(first // page)
-            last = min(count, first - first % page + page)
-            row = self._rows.get(key) if first % page else None
-            texts = [*(_decoder.decode(row) if row else ()), *self.fresh[: last - first]]
-            self._rows.put(key, _encoder.encode(texts))
-            del self.fresh[: last - first]
-            first = last
+        """Move the names below ``count`` from the fresh ones into their pages."""
+        page, first = self._sizes.page, self.paged
+        while self.paged < count:
+            key = self._page_key(self.paged // page)
+            last = min(count, self.paged - self.paged % page + page)
+            row = row_at(self._rows, key) if self.paged % page else b""
+            self._rows.put(key, row + b"".join(self._fresh[self.paged - first : last - first]))
+            self.paged = last
+        if self.paged > first:
+            del self._fresh[: self.paged - first]
 
     def texts(self) -> Iterator[str]:
         """All names, by number."""
-        for page in range(-(-(self.count - len(self.fresh)) // self._sizes.page)):
-            row = self._rows.get(self._page_key(page))
-            if row is None:
-                raise LookupError(f"the row {self._page_key(page)!r} is missing: the state is damaged")
-            yield from _decoder.decode(row)
-        yield from self.fresh
+        page = self._sizes.page
+        for first in range(0, self.paged, page):
+            yield from _texts(row_at(self._rows, self._page_key(first // page)), min(page, self.paged - first))
+        yield from _texts(self.packed(), self.count - self.paged)
 
     def fold(self, numbers: Numbers) -> None:
         """Remember that names with these numbers were met in what is folded now."""
@@ -153,14 +185,13 @@ class Names:
                 found.update((np.flatnonzero(bits) + page * _FOLDED_PAGE).tolist())
         return found
 
-    def _build_pile(self) -> None:
-        pile = self._pile = Pile(self._rows, b"p" + self._prefix, self._sizes.pile)
-        texts = list(self.texts())
-        numbers = np.arange(len(texts), dtype=np.uint32) | HASHED
-        pile.add(b"".join(map(_sixteen, texts)), bytes(8 * len(texts)), numbers.astype(np.uint32).tobytes())
-        self._put_pile(pile)
-
-    def _put_pile(self, pile: Pile) -> None:
+    def _add(self, pile: Pile, texts: list[str], first: int) -> None:
+        """Add texts, numbered from ``first`` on, to the pile."""
+        if not texts:
+            return
+        numbers = [HASHED | number for number in range(first, first + len(texts))]
+        times = np.zeros(len(texts), np.int64)
+        pile.add(entries(b"".join(map(_sixteen, texts)), times, numbers))
         self._rows.put(self._pile_key, _COUNT.pack(pile.n) + pile.tail)
 
     @property
@@ -172,6 +203,10 @@ class Names:
 
     def _folded_key(self, page: int) -> bytes:
         return self._prefix + _SUFFIX.pack(_FOLDED, page)
+
+
+def _texts(packed: bytes, count: int) -> list[str]:
+    return _decoder.decode(_LIST.pack(_LIST_CODE, count) + packed) if count else []
 
 
 def _sixteen(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A sieve: "certainly new" for almost every id that is new, in one look-up and 4 to 8 bytes an id.
+"""A sieve: "certainly new" for almost every id that is new, in one look-up and 4 to 16 bytes an id.
 
 One byte a slot: 0 is empty, `CROWDED` stands for several ids, anything else is a tag of the one id there. What the
 sieve calls new is new; what it does not must be looked up (of new ids, about one in forty).
@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 CROWDED = 255
 SLOTS_PER_ID = 4
-_SMALLEST = 64
+_SMALLEST = 512
+_GROWTH = 4
 
 
 def tags(marks: npt.NDArray[np.uint32]) -> bytes:
@@ -41,7 +42,7 @@ class Sieve:
     def __init__(self, ids: int) -> None:
         size = _SMALLEST
         while size < ids * SLOTS_PER_ID:
-            size *= 2
+            size *= _GROWTH
         self.room = size // SLOTS_PER_ID
         """How many ids fit before the sieve lets too much through."""
         self.mask = size - 1
@@ -65,18 +66,22 @@ class Sieve:
 
     def sift_many(self, marks: npt.NDArray[np.uint32], tags: bytes) -> list[int]:
         """`sift` for many marks at once; of several for one slot it names all but the first."""
-        table = np.frombuffer(self.table, np.uint8)
+        slots = marks & np.uint32(self.mask)
+        there = np.frombuffer(self.table, np.uint8)[slots]
+        self.fill(marks, tags)
+        first = np.zeros(len(marks), np.bool_)
+        first[np.unique(slots, return_index=True)[1]] = True
         tag = np.frombuffer(tags, np.uint8)
+        return np.flatnonzero((there == tag) | (there == CROWDED) | ~first).tolist()
+
+    def fill(self, marks: npt.NDArray[np.uint32], tags: bytes) -> None:
+        """Remember many marks."""
+        table, tag = np.frombuffer(self.table, np.uint8), np.frombuffer(tags, np.uint8)
         slots = marks & np.uint32(self.mask)
         there = table[slots]
         table[slots] = tag
         # Of several marks for one slot the last has won; whoever does not find its own tag there met another.
-        won = table[slots]
-        crowded = (there != 0) & (there != tag) | (won != tag)
-        table[slots[crowded]] = CROWDED
-        first = np.zeros(len(marks), np.bool_)
-        first[np.unique(slots, return_index=True)[1]] = True
-        return np.flatnonzero((there != 0) & ((there == tag) | (there == CROWDED)) | ~first).tolist()
+        table[slots[(there != 0) & (there != tag) | (table[slots] != tag)]] = CROWDED
 
     @property
     def nbytes(self) -> int:

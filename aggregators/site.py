@@ -1,23 +1,25 @@
 """One site: its totals, its events, its visitors, its operators and their timeline, in rows.
 
-The head row holds the totals and what lies in no other row yet; everything that a `Site` knows can be read again
-from rows after each `add`.
+Counting goes in two steps, so that the entries of a whole batch are made at once between them:
+
+1. `count` takes the new events in: names are numbered, statuses applied, messages classified;
+2. `append` adds their entries to the pile. Then `row` is the head row: the totals and what lies in no other row yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import msgspec
 import numpy as np
 
+from aggregators.blocks import ENTRY_BYTES, HASHED, Longs, Numbers
+from aggregators.blocks import Sizes as PileSizes
 from aggregators.by_site import BySite
 from aggregators.names import Names
 from aggregators.names import Sizes as NamesSizes
-from aggregators.pile import ENTRY_BYTES, HASHED, NO_FLOOR, Longs, Numbers, Pile
-from aggregators.pile import Sizes as PileSizes
+from aggregators.pile import NO_FLOOR, Pile, numbered
 from aggregators.rows import Rows
 from aggregators.timeline import Sizes as TimelineSizes
 from aggregators.timeline import Timeline
@@ -30,9 +32,14 @@ STATUS = 1 << 31
 """Bit of an event's number: it is a status, ``operator << 1 | online``; without it, the number is the visitor's."""
 _NUMBER = HASHED - 1
 
-_HEAD = Struct("<QQQqqqII")
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[tuple[str, ...], tuple[str, ...]])
+_HEAD = Struct("<QQQqqqIIIII")
+
+
+def _without(places: Sequence[int], others: Sequence[int]) -> Sequence[int]:
+    if not others:
+        return places
+    gone = set(others)
+    return [at for at in places if at not in gone]
 
 
 class Sizes(NamedTuple):
@@ -57,6 +64,10 @@ class Totals(NamedTuple):
     """What is before is folded."""
     visitors: int = 0
     operators: int = 0
+    visitors_paged: int = 0
+    operators_paged: int = 0
+    visitors_bytes: int = 0
+    """How many bytes of names follow the tail, the operators' after the visitors'."""
 
 
 def totals(row: bytes) -> Totals:
@@ -75,6 +86,7 @@ class Site:
     """
 
     __slots__ = (
+        "_named",
         "_unit",
         "chats",
         "emails",
@@ -87,7 +99,7 @@ class Site:
         "operators",
         "timeline",
         "visitors",
-    )  # fmt: skip
+    )
 
     def __init__(self, rows: Rows, key: bytes, sizes: Sizes, row: bytes | None) -> None:
         self.key = key
@@ -95,17 +107,21 @@ class Site:
         """What it said that it takes, when it was kept last."""
         site = key[len(HEADS) :]
         known = Totals() if row is None else totals(row)
-        n, self.chats, self.emails, self.first, self.newest, self.floor, visitors, operators = known
+        n = known.events
+        self.chats, self.emails, self.first, self.newest, self.floor = known[1:6]
         self._unit = sizes.events.unit
-        tail, fresh = b"", ((), ())
-        if row is not None:
-            end = _HEAD.size + n % self._unit * ENTRY_BYTES
-            tail = row[_HEAD.size : end]
-            if end < len(row):
-                fresh = _decoder.decode(row[end:])
-        self.events = Pile(rows, b"e" + site, sizes.events, uncounted=STATUS, n=n, tail=tail)
-        self.visitors = Names(rows, b"n" + site + b"v", sizes.names, visitors, fresh[0])
-        self.operators = Names(rows, b"n" + site + b"o", sizes.names, operators, fresh[1])
+        row = row or b""
+        names = _HEAD.size + n % self._unit * ENTRY_BYTES
+        middle = names + known.visitors_bytes
+        self.events = Pile(rows, b"e" + site, sizes.events, uncounted=STATUS, n=n, tail=row[_HEAD.size : names])
+        self.visitors = Names(
+            rows, b"n" + site + b"v", sizes.names, known.visitors, row[names:middle], known.visitors_paged
+        )
+        self.operators = Names(
+            rows, b"n" + site + b"o", sizes.names, known.operators, row[middle:], known.operators_paged
+        )
+        self._named = (known.visitors, known.operators)
+        """How many visitors and operators there were when events were appended last."""
         stored = n >= self.events.old_span
         self.timeline = Timeline(rows, site, sizes.timeline, stored=stored)
         if n and not stored:
@@ -114,108 +130,122 @@ class Site:
     def row(self) -> bytes:
         """The head row."""
         events, visitors, operators = self.events, self.visitors, self.operators
+        fresh = visitors.packed()
         head = _HEAD.pack(
-            events.n, self.chats, self.emails, self.first, self.newest, self.floor, visitors.count, operators.count
+            events.n,
+            self.chats,
+            self.emails,
+            self.first,
+            self.newest,
+            self.floor,
+            visitors.count,
+            operators.count,
+            visitors.paged,
+            operators.paged,
+            len(fresh),
         )
-        row = head + events.tail_ids + events.tail_times + events.tail_numbers
-        if visitors.fresh or operators.fresh:
-            row += _encoder.encode((visitors.fresh, operators.fresh))
-        return row
+        return head + events.tail + fresh + operators.packed()
 
     @property
     def nbytes(self) -> int:
         """Memory, in bytes, without the pages and leaves, which are kept by themselves."""
         return 600 + self.events.nbytes + self.visitors.nbytes + self.operators.nbytes + self.timeline.nbytes
 
-    def add(self, batch: BySite, chosen: Sequence[int], statuses: Sequence[int], floors: Longs | None) -> None:
-        """Count new events of this site.
+    def count(self, batch: BySite, chosen: Sequence[int], statuses: Sequence[int]) -> None:
+        """Count new events of any kind.
 
         Args:
             batch: where they are.
-            chosen: their places in it, in order of arrival; at least one.
+            chosen: their places in it, in order of arrival.
             statuses: those of ``chosen`` that are statuses.
-            floors: the floor after each of them (None: there never was one).
         """
-        # The first old block is where the timeline moves into rows of its own: up to there, and from there on.
+        timeline = self.timeline
         room = self.events.old_span - self.events.n
-        if not 0 < room < len(chosen):
-            self._add(batch, chosen, statuses, floors)
-        else:
-            before = [at for at in statuses if at < chosen[room]]
-            self._add(batch, chosen[:room], before, None if floors is None else floors[:room])
-            after = statuses[len(before) :]
-            self._add(batch, chosen[room:], after, None if floors is None else floors[room:])
-        self.timeline.fold(self.floor)
-        self.timeline.flush()
-
-    def _add(self, batch: BySite, chosen: Sequence[int], statuses: Sequence[int], floors: Longs | None) -> None:
-        events, before = self.events, self.events.n
-        visitors, operators = self.visitors.count, self.operators.count
-        first, last = chosen[0], chosen[-1] + 1
-        if len(chosen) == last - first:
-            ids, times_bytes = batch.ids[16 * first : 16 * last], batch.times_bytes[8 * first : 8 * last]
+        leaves_young = 0 < room <= len(chosen)
+        if not statuses and not leaves_young and batch.hashed is None and isinstance(chosen, range):
+            first, last = chosen.start, chosen.stop
+            batch.numbers[first:last] = self.visitors.numbers(batch.senders[first:last])
             times = batch.times[first:last]
+            chats = timeline.chats(times)
         else:
-            ids = b"".join([batch.ids[16 * at : 16 * at + 16] for at in chosen])
-            times_bytes = b"".join([batch.times_bytes[8 * at : 8 * at + 8] for at in chosen])
-            times = [batch.times[at] for at in chosen]
-        self.first = min(self.first, min(times))
-        self.newest = max(self.newest, max(times))
-        if statuses:
-            numbers, times = self._numbers(batch, chosen, set(statuses))
-            self._correct()
-        else:
-            numbers = [self.visitors.number(batch.senders[at]) for at in chosen]
-        if batch.hashed is not None:
-            numbers = [number | HASHED * batch.hashed[at] for number, at in zip(numbers, chosen, strict=True)]
-        chats = self.timeline.chats(times)
+            messages = _without(chosen, statuses)
+            self._sign(batch, statuses, chosen[room - 1] if leaves_young else None)
+            for at, number in zip(messages, self.visitors.numbers([batch.senders[at] for at in messages]), strict=True):
+                batch.numbers[at] = number
+            if batch.hashed is not None:
+                for at in chosen:
+                    batch.numbers[at] |= HASHED * batch.hashed[at]
+            times = [batch.times[at] for at in messages]
+            chats = timeline.chats(times)
+            timeline.fold(self.floor)
+            timeline.flush()
         self.chats += chats
         self.emails += len(times) - chats
-        for dropped in events.add(ids, times_bytes, np.array(numbers, np.uint32).tobytes(), floors):
-            self._fold(dropped)
-        if before // self._unit != events.n // self._unit:
-            self._seal(np.array(numbers, np.uint32), visitors, operators)
-        if before // events.old_span != events.n // events.old_span:
-            self.timeline.store()
 
-    def _numbers(self, batch: BySite, chosen: Sequence[int], statuses: set[int]) -> tuple[list[int], list[int]]:
-        """Apply the statuses; the numbers of all ``chosen`` events, and the times of the messages."""
-        numbers: list[int] = []
-        times: list[int] = []
-        for at in chosen:
+    def _sign(self, batch: BySite, statuses: Sequence[int], last_young: int | None) -> None:
+        """Apply statuses.
+
+        ``last_young`` is the event that completes the first old block: the timeline has rows of its own from then on.
+        """
+        timeline = self.timeline
+        for at in statuses:
+            if last_young is not None and at > last_young:
+                timeline.store()
             record = batch.records[at]
-            if at in statuses:
-                operator = self.operators.number(record.sender)
-                online = isinstance(record, Status) and record.data.status == "online"
-                text = batch.texts[at] if batch.hashed is not None and batch.hashed[at] else None
-                self.timeline.sign(record.timestamp, operator, online, batch.ids[16 * at : 16 * at + 16], text)
-                numbers.append(STATUS | operator << 1 | online)
-            else:
-                numbers.append(self.visitors.number(record.sender))
-                times.append(record.timestamp)
-        return numbers, times
+            operator = self.operators.number(record.sender)
+            online = cast("Status", record).data.status == "online"
+            text = batch.texts[at] if batch.is_hashed(at) else None
+            timeline.sign(record.timestamp, operator, online, batch.ids[16 * at : 16 * at + 16], text)
+            batch.numbers[at] = STATUS | operator << 1 | online
+        if last_young is not None:
+            timeline.store()
+        if timeline.moved:
+            self._correct()
+
+    def append(self, entries: bytes, numbers: Sequence[int], floors: Longs | None) -> bool:
+        """Add the entries of what was counted.
+
+        Args:
+            entries: of the events.
+            numbers: of the events.
+            floors: the floor after each of them (None: there never was one).
+
+        Returns:
+            Whether a unit is full, so that the site takes another amount of memory now.
+        """
+        events = self.events
+        before = events.n
+        dropped = events.add(entries, floors)
+        sealed = before // self._unit != events.n // self._unit
+        if sealed:
+            self._seal(numbers[: len(numbers) - events.n % self._unit])
+            for part in dropped:
+                self._fold(part)
+        self._named = (self.visitors.count, self.operators.count)
+        return sealed
 
     def _correct(self) -> None:
         """Move the messages counted before, where the timeline has changed."""
-        moved = self.timeline.moved
-        if moved:
-            steps = [step for left, right, change in moved for step in ((left, -change), (right, change))]
-            chats = self.events.rank(steps)
-            self.chats += chats
-            self.emails -= chats
-            moved.clear()
+        steps = [step for left, right, change in self.timeline.moved for step in ((left, -change), (right, change))]
+        self.timeline.moved.clear()
+        chats = self.events.rank(steps)
+        self.chats += chats
+        self.emails -= chats
 
-    def _seal(self, numbers: Numbers, visitors: int, operators: int) -> None:
+    def _seal(self, sealed: Sequence[int]) -> None:
         """Move the names of sealed events out of the head row.
 
-        Names are numbered in order of arrival, so those of the sealed events are all that there were before
-        (``visitors``, ``operators``), and all up to the greatest number in the sealed part of ``numbers``.
+        Names are numbered in order of arrival: those of the sealed events are all that there were before, and all up
+        to the greatest number among the events that are ``sealed`` now.
         """
-        sealed = numbers[: len(numbers) - self.events.n % self._unit]
-        is_status = sealed >= STATUS
-        sealed = sealed & np.uint32(_NUMBER)
-        self.visitors.seal(max(visitors, 1 + int(sealed[~is_status].max(initial=0)) if (~is_status).any() else 0))
-        self.operators.seal(max(operators, 1 + int(sealed[is_status].max(initial=0) >> 1) if is_status.any() else 0))
+        visitors, operators = self._named
+        for number in sealed:
+            if number < STATUS:
+                visitors = max(visitors, 1 + (number & _NUMBER))
+            else:
+                operators = max(operators, 1 + ((number & _NUMBER) >> 1))
+        self.visitors.seal(visitors)
+        self.operators.seal(operators)
 
     def _fold(self, dropped: Numbers) -> None:
         is_status = dropped >= STATUS
@@ -224,13 +254,8 @@ class Site:
         self.operators.fold(dropped[is_status] >> np.uint32(1))
 
     def _statuses(self) -> Iterator[tuple[int, int, bool, bytes, bool]]:
-        for ids, times, numbers in self.events.young_entries():
-            number = np.frombuffer(numbers, np.uint32)
-            for at in np.flatnonzero(number >= STATUS).tolist():
-                code = int(number[at])
-                time = int.from_bytes(times[8 * at : 8 * at + 8], "little", signed=True)
-                sixteen = ids[16 * at : 16 * at + 16]
-                yield time, (code & _NUMBER) >> 1, bool(code & 1), sixteen, bool(code & HASHED)
+        for time, number, sixteen in numbered(b"".join(self.events.young()), STATUS):
+            yield time, (number & _NUMBER) >> 1, bool(number & 1), sixteen, bool(number & HASHED)
 
     # -- for views
 
@@ -240,9 +265,9 @@ class Site:
         Returns:
             Times and visitors of the messages, times and operators of the statuses, in no particular order.
         """
-        parts = list(self.events.entries())
-        times = np.concatenate([part[0] for part in parts])
-        numbers = np.concatenate([part[1] for part in parts])
+        parts = list(self.events.columns())
+        times = np.concatenate([part.times for part in parts])
+        numbers = np.concatenate([part.numbers for part in parts])
         is_status = numbers >= STATUS
         numbers &= np.uint32(_NUMBER)
         return times[~is_status], numbers[~is_status], times[is_status], numbers[is_status] >> np.uint32(1)

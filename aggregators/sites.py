@@ -13,8 +13,9 @@
 A batch is counted site by site (`aggregators.site`):
 
 1. what is too late is refused, what is known already is dropped (`Pile.find`);
-2. statuses are applied; each interval that opens or closes moves the messages counted before (`Pile.rank`);
-3. each new message is looked up in the corrected timeline, and the events are added to the site's pile.
+2. statuses are applied; each interval that opens or closes moves the messages counted before (`Pile.rank`), and each
+   new message is looked up in the corrected timeline;
+3. the events are added to the site's pile, and its head row is put.
 
 With a retention, a site's ``floor`` is its greatest timestamp less the retention. What is below is folded: it stays
 in the totals, is dropped when blocks are merged, and an event below is too late. The floor moves with every event,
@@ -30,11 +31,15 @@ import numpy as np
 
 from aggregators import site_views
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
+from aggregators.blocks import ENTRY_BYTES, Longs
 from aggregators.by_site import BySite
-from aggregators.pile import NO_FLOOR, Longs
+from aggregators.pile import NO_FLOOR
 from aggregators.rows import Rows
 from aggregators.site import HEADS, HEADS_END, Site, Sizes, totals
 from schemas.sites import SiteEvent
+
+_Counted = tuple[str, Site, Sequence[int], Longs | None]
+"""A site, the places of its new records in a batch, and the floor after each of them (None: there never was one)."""
 
 
 class Sites(Aggregator[SiteEvent]):
@@ -59,47 +64,75 @@ class Sites(Aggregator[SiteEvent]):
         if not records:
             return changes
         by_site = BySite(records, places)
-        entities: list[str] = []
-        statuses, to = [*by_site.statuses, len(records)], 0
-        for site_id, first, last, repeating in by_site.groups():
-            start = to
-            while statuses[to] < last:
-                to += 1
-            key = HEADS + site_id.encode()
-            site = rows.kept(key) or self._open(rows, key)
-            if site is None:
-                changes.refused += [(place, WRONG_PARTITION) for place in by_site.places[first:last]]
-                continue
-            chosen, floors = self._admit(site, by_site, first, last, repeating, changes)
-            if not chosen:
-                continue
-            signed = statuses[start:to]
-            if len(chosen) < last - first:
-                among = set(chosen)
-                signed = [at for at in signed if at in among]
-            site.add(by_site, chosen, signed, floors)
-            rows.put(key, site.row())
-            entities.append(site_id)
-            nbytes = site.nbytes
-            if nbytes != site.kept_bytes:
-                site.kept_bytes = nbytes
-                rows.keep(key, site, nbytes)
-        changes.entities = entities
+        counted = self._count(rows, by_site, changes)
+        self._append(rows, by_site, counted)
+        changes.entities = [entity for entity, _, _, _ in counted]
         changes.refused.sort()
         return changes
 
+    def _count(self, rows: Rows, batch: BySite, changes: Changes) -> list[_Counted]:
+        """Count the new ones of all records; which they are, by site."""
+        counted: list[_Counted] = []
+        kept, marks, tags = rows.kept, batch.marks, batch.tags
+        for site_id, first, last, lowest, greatest, statuses, plain in batch.groups():
+            key = HEADS + site_id.encode()
+            site: Site | None = kept(key) or self._open(rows, key)
+            if site is None:
+                changes.refused += [(place, WRONG_PARTITION) for place in batch.places[first:last]]
+                continue
+            chosen, floors = range(first, last), None
+            if not (plain and self._keeps_all(site) and site.events.all_new(marks, tags, first, last)):
+                chosen, floors = self._admit(site, batch, first, last, not plain, changes)
+                if not chosen:
+                    continue
+                if len(chosen) < last - first:
+                    among = set(chosen)
+                    statuses = [at for at in statuses if at in among]
+                    times = [batch.times[at] for at in chosen]
+                    lowest, greatest = min(times), max(times)
+            if lowest < site.first:
+                site.first = lowest
+            if greatest > site.newest:
+                site.newest = greatest
+            site.count(batch, chosen, statuses)
+            counted.append((site_id, site, chosen, floors))
+        return counted
+
+    def _append(self, rows: Rows, batch: BySite, counted: list[_Counted]) -> None:
+        """Put what was counted into rows."""
+        entries, numbers = batch.entries(), batch.numbers
+        for _, site, chosen, floors in counted:
+            if isinstance(chosen, range):
+                first, last = chosen.start, chosen.stop
+                some, its = entries[first * ENTRY_BYTES : last * ENTRY_BYTES], numbers[first:last]
+            else:
+                some = b"".join([entries[at * ENTRY_BYTES : (at + 1) * ENTRY_BYTES] for at in chosen])
+                its = [numbers[at] for at in chosen]
+            sealed = site.append(some, its, floors)
+            rows.put(site.key, site.row())
+            if sealed or not site.kept_bytes:
+                site.kept_bytes = site.nbytes
+                rows.keep(site.key, site, site.kept_bytes)
+
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals."""
-        row = rows.get(HEADS + entity.encode())
-        if row is None:
-            return None
-        known = totals(row)
+        key = HEADS + entity.encode()
+        site: Site | None = rows.kept(key)
+        if site is not None:
+            chats, emails = site.chats, site.emails
+            visitors, operators = site.visitors.count, site.operators.count
+        else:
+            row = rows.get(key)
+            if row is None:
+                return None
+            known = totals(row)
+            chats, emails, visitors, operators = known.chats, known.emails, known.visitors, known.operators
         return {
             "site_id": entity,
-            "messages": known.chats,
-            "emails": known.emails,
-            "operators": known.operators,
-            "visitors": known.visitors,
+            "messages": chats,
+            "emails": emails,
+            "operators": operators,
+            "visitors": visitors,
         }
 
     def keys(self, rows: Rows) -> Iterator[str]:
@@ -144,6 +177,10 @@ class Sites(Aggregator[SiteEvent]):
             return None
         return Site(rows, key, self._sizes, row)
 
+    def _keeps_all(self, site: Site) -> bool:
+        """Whether nothing of a site is folded, nor will be."""
+        return self._retention is None and site.floor == NO_FLOOR
+
     def _admit(
         self, site: Site, batch: BySite, first: int, last: int, repeating: bool, changes: Changes
     ) -> tuple[Sequence[int], Longs | None]:
@@ -151,16 +188,16 @@ class Sites(Aggregator[SiteEvent]):
         hashed = None if batch.hashed is None else batch.hashed[first:last]
         ids, marks, tags = batch.ids[16 * first : 16 * last], batch.marks[first:last], batch.tags[first:last]
         known = site.events.find(ids, marks, tags, hashed, site.floor)
-        if self._retention is not None or site.floor > NO_FLOOR:
+        if not self._keeps_all(site):
             return self._admit_one_by_one(site, batch, first, last, known, changes)
         if not known and not repeating:
             return range(first, last), None
         chosen: list[int] = []
-        seen = {(batch.ids[16 * (first + at) : 16 * (first + at) + 16], _flag(batch, first + at)) for at in known}
+        seen = {batch.identity(first + at) for at in known}
         for at in range(first, last):
-            one = (batch.ids[16 * at : 16 * at + 16], _flag(batch, at))
-            if one not in seen:
-                seen.add(one)
+            identity = batch.identity(at)
+            if identity not in seen:
+                seen.add(identity)
                 chosen.append(at)
         return chosen, None
 
@@ -178,12 +215,12 @@ class Sites(Aggregator[SiteEvent]):
             if time < floor:
                 changes.refused.append((batch.places[at], TOO_LATE))
                 continue
-            one = (batch.ids[16 * at : 16 * at + 16], _flag(batch, at))
-            if at - first in here and (floor == site.floor or site.events.holds(*one, floor)):
+            identity = batch.identity(at)
+            if at - first in here and (floor == site.floor or site.events.number_of(*identity, floor) is not None):
                 continue
-            if seen.get(one, NO_FLOOR - 1) >= floor:
+            if seen.get(identity, NO_FLOOR - 1) >= floor:
                 continue
-            seen[one] = time
+            seen[identity] = time
             if time > newest:
                 newest = time
                 if retention is not None:
@@ -192,7 +229,3 @@ class Sites(Aggregator[SiteEvent]):
             floors.append(floor)
         site.floor = floor
         return chosen, np.array(floors, np.int64)
-
-
-def _flag(batch: BySite, at: int) -> bool:
-    return batch.hashed is not None and batch.hashed[at] != 0

@@ -450,7 +450,11 @@ class Timeline:
 
 def _online(leaf: Leaf, times: Sequence[int]) -> int:
     starts, counts = leaf.times, leaf.counts
-    return len([1 for time in times if counts[bisect_right(starts, time)]])
+    total = 0
+    for time in times:
+        if counts[bisect_right(starts, time)]:
+            total += 1
+    return total
 
 
 def _text(identity: Identity) -> str:

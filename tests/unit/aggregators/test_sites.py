@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregators import laws, names, pile, timeline
+from aggregators import blocks, laws, names, timeline
 from aggregators.aggregator import Batch, Counting
 from aggregators.rows import Memory, MemoryStore, Rows
 from aggregators.site import Sizes
@@ -21,7 +21,7 @@ from aggregators.sites import Sites
 from schemas.sites import Message, MessageData, SiteEvent, Status, StatusData
 from tests.unit.aggregators.naive_sites import NaiveSites
 
-TINY_PILE = pile.Sizes(unit=2, fan=2, old_level=2, top_level=4, page=2, times_page=2)
+TINY_PILE = blocks.Sizes(unit=2, fan=2, old_level=2, top_level=4, page=2, times_page=2)
 TINY = Sizes(TINY_PILE, names.Sizes(page=2, known=3, pile=TINY_PILE), timeline.Sizes(leaf=3))
 VIEWS: laws.Views = [
     ("state", {}),
