@@ -138,7 +138,7 @@ def overview(kafka: Mapping[str, str], admin: AdminClient, schemas: Iterable[Sch
 
 def _answers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
     """What each worker says, by its address; whoever else answers there now is not listened to."""
-    said = ask_all((entry.http for entry in entries if entry.http is not None), "/status", LOOK_S + 1)
+    said = ask_all((entry.http for entry in entries if entry.http is not None), "/status")
     pids = {entry.http: (entry.worker, entry.pid) for entry in entries}
     return {
         http: answer.value

@@ -23,15 +23,18 @@ from aiohttp import web
 
 from ops.worker.directory import Entry
 from ops.worker.server import PARTITIONS
+from ops.worker.stages import Stages
 from processors import Engine, NotOwned
 
 CHUNK_BYTES = 1 << 16
 
+Counts = Engine[Any] | Stages
+"""What counts a stream: one engine, or two stages with its face."""
 Owner = Callable[[int], Awaitable[Entry | None]]
 """Looks up who owns a partition of this stream."""
 
 
-async def answer_on(listener: socket.socket, engine: Engine[Any], owner: Owner) -> web.AppRunner:
+async def answer_on(listener: socket.socket, engine: Counts, owner: Owner) -> web.AppRunner:
     """Answer on ``listener`` until the returned runner is cleaned up."""
     answers = _Answers(engine, owner)
     application = web.Application(client_max_size=1024)
@@ -45,7 +48,7 @@ async def answer_on(listener: socket.socket, engine: Engine[Any], owner: Owner) 
 
 
 class _Answers:
-    def __init__(self, engine: Engine[Any], owner: Owner) -> None:
+    def __init__(self, engine: Counts, owner: Owner) -> None:
         self._engine = engine
         self._owner = owner
 
@@ -114,7 +117,7 @@ class _Answers:
                 yield key, await self._engine.view(key, name, arguments)
 
 
-def owned(engine: Engine[Any]) -> list[int]:
+def owned(engine: Counts) -> list[int]:
     """The partitions that ``engine`` counts."""
     partitions: dict[str, dict[str, Any]] = engine.status()["partitions"]
     return sorted(int(number) for number, partition in partitions.items() if partition["role"] == "active")

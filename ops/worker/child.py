@@ -32,12 +32,13 @@ from ops.kafka import connect
 from ops.registry import stream as stream_named
 from ops.topics import ensure
 from ops.worker import directory, logs
-from ops.worker.answers import answer_on, owned
+from ops.worker.answers import Counts, answer_on, owned
 from ops.worker.directory import Entry
 from ops.worker.lock import alive
 from ops.worker.order import Order
 from ops.worker.reach import any_answers
-from processors import Engine, EngineSettings
+from ops.worker.stages import stages_of
+from processors import EngineSettings
 from processors.watchdog import tell_before_the_end
 from schemas.errors import BrokerUnreachable, LostInput, StreamgaugeError, TopicMismatch, UsageError
 from schemas.schema import Schema
@@ -119,7 +120,7 @@ class Child:
         if self._stopping.is_set():
             return
         self._tell("restoring", "the engine joins its group")
-        engine = Engine(stream.schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
+        engine = stages_of(stream.schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
         runner = None
         if self._order.listen_fd >= 0:
             runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner)
@@ -163,7 +164,7 @@ class Child:
         self._tell("failed", reason, final=final)
         return error.exit_code if final else FAILED
 
-    async def _finish(self, engine: Engine[Any], engine_run: asyncio.Future[None]) -> None:
+    async def _finish(self, engine: Counts, engine_run: asyncio.Future[None]) -> None:
         """Let the engine finish its epoch and commit.
 
         Raises:
@@ -232,7 +233,7 @@ class Child:
 
     # -- beside the engine
 
-    async def _watch(self, engine: Engine[Any]) -> None:
+    async def _watch(self, engine: Counts) -> None:
         """Report what the engine is at, and keep its entry in the directory true."""
         line_at = time.monotonic()
         while True:
@@ -247,7 +248,7 @@ class Child:
                 self._keep_entry(owned(engine), followed(engine))
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self, engine: Engine[Any]) -> tuple[str, str]:
+    async def _look(self, engine: Counts) -> tuple[str, str]:
         """``(state, reason)``. A Kafka client that complains is the occasion to see whether its brokers are there."""
         complained = self._libraries.complained
         complains = complained is not None and time.monotonic() - complained < COMPLAINT_S
@@ -302,7 +303,7 @@ class Child:
         os._exit(FAILED)
 
 
-def followed(engine: Engine[Any]) -> list[int]:
+def followed(engine: Counts) -> list[int]:
     """The partitions whose state ``engine`` follows as a standby."""
     partitions: dict[str, dict[str, Any]] = engine.status()["partitions"]
     return sorted(int(number) for number, partition in partitions.items() if partition["role"] == "standby")

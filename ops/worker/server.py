@@ -143,7 +143,7 @@ class _Server:
         }
         if engine.pid is not None:
             with suppress(ClientError, TimeoutError, ValueError):
-                async with asyncio.timeout(2.0), self._ask(engine, "/status", ()) as answer:
+                async with asyncio.timeout(ANSWER_S), self._ask(engine, "/status", ()) as answer:
                     known |= await answer.json()
         return known
 
