@@ -13,6 +13,7 @@ workers in production (systemd, Kubernetes) is played by `Cluster.keep`: it star
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -54,7 +55,7 @@ class Cluster:
         self._keeping = threading.Event()
         self._keeper: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._broker_back: threading.Timer | None = None
+        self._timers: list[threading.Timer] = []
 
     def __enter__(self) -> Self:
         self.broker.start(foreground=True)
@@ -132,6 +133,30 @@ class Cluster:
                 kill(victim)
         return f"kill -9 {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims) or 'none was running'})"
 
+    def wipe_worker(self, name: str) -> str:
+        """Kill the worker called ``name`` and delete its state, as the loss of a machine would."""
+        self._wait_for_engine(name)
+        with self._lock:
+            tree = tree_of(self.workers[name].pid)
+            for process in tree:
+                kill(process)
+            psutil.wait_procs(tree, timeout=ENGINE_S)
+            shutil.rmtree(self.folder / "data" / "workers" / name, ignore_errors=True)
+        return f"kill -9 {name} and delete its state"
+
+    def pause_worker(self, name: str, whom: str, seconds: float) -> str:
+        """Stop ``whom`` of the worker's processes (SIGSTOP) and resume them ``seconds`` later: a zombie comes back."""
+        self._wait_for_engine(name)
+        tree = tree_of(self.workers[name].pid)
+        self._seen.update(tree)
+        victims = tree[1:] if whom == "engine" else tree
+        for victim in victims:
+            signal_to(victim, signal.SIGSTOP)
+        resume = threading.Timer(seconds, lambda: [signal_to(victim, signal.SIGCONT) for victim in victims])
+        resume.start()
+        self._timers.append(resume)
+        return f"stop {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims)}) for {seconds:.1f} s"
+
     def _wait_for_engine(self, name: str) -> None:
         """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
         deadline = time.monotonic() + ENGINE_S
@@ -142,14 +167,15 @@ class Cluster:
         """Kill the broker; it starts again on its port ``away_s`` seconds later, while other things happen."""
         pid = self.broker.pid
         os.kill(pid, signal.SIGKILL)
-        self._broker_back = threading.Timer(away_s, self.broker.start, kwargs={"foreground": True})
-        self._broker_back.start()
+        back = threading.Timer(away_s, self.broker.start, kwargs={"foreground": True})
+        back.start()
+        self._timers.append(back)
         return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"
 
     def settle(self) -> None:
-        """Wait until the broker is back, if it was killed."""
-        if self._broker_back is not None:
-            self._broker_back.join()
+        """Wait until a broker that was killed is back, and workers that were stopped go on."""
+        for timer in self._timers:
+            timer.join()
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
@@ -162,8 +188,13 @@ def tree_of(pid: int) -> list[psutil.Process]:
 
 
 def kill(process: psutil.Process) -> None:
-    """As ``kill -9`` does; a process that is gone already is fine (psutil knows a reused id)."""
+    """As ``kill -9`` does."""
+    signal_to(process, signal.SIGKILL)
+
+
+def signal_to(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone already is fine (psutil knows a reused id)."""
     try:
-        process.kill()
+        process.send_signal(number)
     except psutil.NoSuchProcess:
         return

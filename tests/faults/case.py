@@ -1,6 +1,6 @@
 """One case from start to verdict: a cluster, a load, a nemesis beside it, the check.
 
-    verdict = run(Case(seed=7, events=30_000, rate=2_000, worker_kills=3, broker_kills=1), folder)
+    verdict = run(Case(seed=7, events=30_000, rate=2_000, strikes=Strikes(kills=3, broker_kills=1)), folder)
 
 Sums of the case in `make test`: 31,500 good records and 150 bad ones are written in some 16 s, while three worker
 processes and the broker are killed. What must be read afterwards: the right summary of each of 300 sites, no revision
@@ -23,7 +23,7 @@ from ops.topics import ensure
 from schemas.sites import SITES
 from tests.cluster import Cluster
 from tests.faults.checker import Offset, Unknown, Verdict, judge, observe
-from tests.faults.nemesis import Nemesis
+from tests.faults.nemesis import Nemesis, Strikes
 from tests.faults.workload import Workload
 
 PARTITIONS = 4
@@ -39,17 +39,17 @@ class Case:
         seed: of everything random.
         events: different events.
         rate: records a second that `replay` sends.
-        worker_kills: kills of worker processes while the load is sent.
-        broker_kills: kills of the broker while the load is sent.
+        strikes: what happens while the load is sent.
         workers: how many.
+        standbys: of each partition.
     """
 
     seed: int
     events: int
     rate: int
-    worker_kills: int
-    broker_kills: int
+    strikes: Strikes
     workers: int = 2
+    standbys: int = 0
 
 
 def run(case: Case, folder: Path) -> Verdict:
@@ -61,13 +61,11 @@ def run(case: Case, folder: Path) -> Verdict:
     with Cluster(folder) as cluster:
         ensure(cluster.kafka, SITES, partitions=PARTITIONS)
         for number in range(case.workers):
-            cluster.start_worker(f"w{number}", "--epoch", "200ms")
+            cluster.start_worker(f"w{number}", "--epoch", "200ms", "--standbys", str(case.standbys))
         cluster.wait_until_ready()
         cluster.keep()
         within_s = len(load.events) / case.rate
-        nemesis = Nemesis.plan(
-            case.seed, cluster, worker_kills=case.worker_kills, broker_kills=case.broker_kills, within_s=within_s
-        )
+        nemesis = Nemesis.plan(case.seed, cluster, case.strikes, within_s)
         striking = threading.Thread(target=nemesis.run)
         striking.start()
         try:

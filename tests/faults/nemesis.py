@@ -15,13 +15,31 @@ from typing import NamedTuple
 
 from tests.cluster import Cluster
 
+PAUSE_S = (11.0, 16.0)
+"""Longer than a silent member keeps its place in the group (10 s)."""
+
 
 class Strike(NamedTuple):
-    """One disturbance: when, what it is called, and how it is done."""
+    """One disturbance: when, and how it is done; doing it says what was done."""
 
     at_s: float
-    name: str
     do: Callable[[], str]
+
+
+class Strikes(NamedTuple):
+    """How many of what.
+
+    Args:
+        kills: kill -9 of a worker's engine, of its parent, or of both.
+        broker_kills: kill -9 of the broker.
+        pauses: SIGSTOP of a worker for longer than its place in the group lasts: it comes back as a zombie.
+        wipes: kill -9 of a whole worker and the loss of its state directory.
+    """
+
+    kills: int = 0
+    broker_kills: int = 0
+    pauses: int = 0
+    wipes: int = 0
 
 
 @dataclass
@@ -37,26 +55,21 @@ class Nemesis:
     diary: list[str] = field(default_factory=list[str])
 
     @classmethod
-    def plan(cls, seed: int, cluster: Cluster, *, worker_kills: int, broker_kills: int, within_s: float) -> Nemesis:
-        """Spread the kills over ``within_s`` seconds: one at a random moment of each slice, on random victims."""
+    def plan(cls, seed: int, cluster: Cluster, strikes: Strikes, within_s: float) -> Nemesis:
+        """Spread ``strikes`` over ``within_s`` seconds: one at a random moment of each slice, on random victims."""
         rng = random.Random(seed)
-        strikes: list[Strike] = []
-        slice_s = within_s / worker_kills
-        for number in range(worker_kills):
-            name, whom = rng.choice(sorted(cluster.workers)), rng.choice(("engine", "parent", "both"))
-            strikes.append(
-                Strike(
-                    slice_s * (number + rng.random()),
-                    f"{name} {whom}",
-                    lambda n=name, w=whom: cluster.kill_worker(n, w),
-                )
-            )
-        for _ in range(broker_kills):
+        kinds = ["kill"] * strikes.kills + ["pause"] * strikes.pauses + ["wipe"] * strikes.wipes
+        rng.shuffle(kinds)
+        planned = [
+            Strike(within_s / len(kinds) * (number + rng.random()), _strike(rng, cluster, kind))
+            for number, kind in enumerate(kinds)
+        ]
+        for _ in range(strikes.broker_kills):
             away_s = rng.uniform(0, 2)
             # In the middle, so that there is load before and after.
             at_s = rng.uniform(within_s * 0.25, within_s * 0.75)
-            strikes.append(Strike(at_s, "broker", lambda away=away_s: cluster.kill_broker(away)))
-        return cls(sorted(strikes, key=lambda strike: strike.at_s))
+            planned.append(Strike(at_s, lambda away=away_s: cluster.kill_broker(away)))
+        return cls(sorted(planned, key=lambda strike: strike.at_s))
 
     def run(self) -> None:
         """Strike at the planned moments, counted from now."""
@@ -65,3 +78,14 @@ class Nemesis:
             time.sleep(max(0.0, begin + strike.at_s - time.monotonic()))
             now_s = time.monotonic() - begin
             self.diary.append(f"{now_s:6.2f} s  {strike.do()}")
+
+
+def _strike(rng: random.Random, cluster: Cluster, kind: str) -> Callable[[], str]:
+    name = rng.choice(sorted(cluster.workers))
+    if kind == "wipe":
+        return lambda: cluster.wipe_worker(name)
+    if kind == "pause":
+        whom, seconds = rng.choice(("engine", "all")), rng.uniform(*PAUSE_S)
+        return lambda: cluster.pause_worker(name, whom, seconds)
+    part = rng.choice(("engine", "parent", "both"))
+    return lambda: cluster.kill_worker(name, part)
