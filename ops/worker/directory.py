@@ -91,6 +91,9 @@ def read(kafka: Mapping[str, str]) -> list[Entry]:
     )
     entries: dict[bytes, Entry | None] = {}
     try:
+        # Asked for by name, a missing topic would be waited for, and made by a broker that makes topics by itself.
+        if WORKERS not in consumer.list_topics(timeout=TIMEOUT_S).topics:
+            return []
         consumer.assign([TopicPartition(WORKERS, 0, OFFSET_BEGINNING)])
         deadline = time.monotonic() + TIMEOUT_S
         while True:
@@ -102,8 +105,6 @@ def read(kafka: Mapping[str, str]) -> list[Entry]:
                 entries[message.key() or b""] = _decoded(message.value(), message.offset() or 0)
             elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                 break
-            elif error.code() in _MISSING:
-                return []
             elif not error.retriable():
                 raise StreamgaugeError(f"cannot read {WORKERS}: {error.str()}")
     except KafkaException as error:
@@ -127,7 +128,6 @@ def owner_of(entries: Iterable[Entry], stream: str, partition: int) -> Entry | N
 
 
 _QUIET: dict[str, Any] = {"log_level": 0}
-_MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})  # pyright: ignore[reportPrivateUsage]
 
 
 def _decoded(value: bytes | None, claim: int) -> Entry | None:

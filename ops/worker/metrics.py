@@ -50,6 +50,8 @@ COUNTERS: dict[str, Metric] = {
     "dead_letters": Metric("dead_letters_total", "counter", "Records that could not be counted, by reason.", "reason"),
     "epochs": Metric("epochs_total", "counter", "Epochs committed, each one transaction of one partition."),
     "summaries": Metric("summaries_total", "counter", "Summaries published."),
+    "merged_partials": Metric("merged_partials_total", "counter", "Partials merged, where entities cut across keys."),
+    "merged_summaries": Metric("merged_summaries_total", "counter", "Summaries published by merging."),
     "rows": Metric("changelog_rows_total", "counter", "Rows written to the changelog."),
     "row_bytes": Metric("changelog_bytes_total", "counter", "Bytes of rows written to the changelog."),
     "kept_bytes": Metric("rows_cache_bytes", "gauge", "Memory of decoded rows that are kept for the next touch."),
