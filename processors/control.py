@@ -14,8 +14,6 @@ Faust decides who owns what, follows changelogs for recovery and standbys, and c
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -36,10 +34,7 @@ from processors.watchdog import fail_stop
 from schemas.schema import Schema
 from schemas.wire import Topics, transactional_id
 
-log = logging.getLogger("streamgauge.engine")
-
 TABLE = "state"
-COMMIT_S = 2.0
 
 
 class RunSchema(FaustSchema):
@@ -133,13 +128,6 @@ class StreamApp(faust.App):
     def inputs(self) -> list[TP]:
         """The input partitions that this process owns."""
         return [TP(self.topics_of_stream.input, number) for number in self.partition_table.owned()]
-
-    async def commit_durable(self) -> None:
-        """Tell the group how far all is durable (a hint for lag tools), before the process lets go."""
-        try:
-            await asyncio.wait_for(self.consumer.commit(), COMMIT_S)
-        except TimeoutError:
-            log.warning("group offsets not committed", extra={"seconds": COMMIT_S})
 
     def _crash(self, reason: BaseException) -> None:
         """An error anywhere inside Faust: its own answer is a stop that may never end."""

@@ -94,8 +94,7 @@ class Engine(Generic[R]):
         last_resort.arm()
         table = app.partition_table
         await table.drain()
-        await app.commit_durable()
-        await app.stop()
+        await app.stop()  # commits the group's offsets once more
         await table.close()
         last_resort.disarm()
 

@@ -26,7 +26,7 @@ from aggregators.aggregator import Aggregator, Batch
 from aggregators.rows import Changes, Rows, Store
 from processors.epoch import STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
 from processors.run import KafkaRecord, Run
-from schemas.errors import StateError
+from schemas.errors import StateError, StateRefused
 from schemas.partial import Partial, encode, key_of
 from schemas.schema import Schema
 from schemas.wire import partition_of
@@ -288,7 +288,7 @@ def start_position(
         The position, and the log's start where input below it was lost (it is beyond the position), else None.
 
     Raises:
-        StateError: the state counts more than the source ever held, or is of another version.
+        StateRefused: the state counts more than the source ever held, or is of another version.
     """
     row = store.get(STAMP_KEY)
     if row is None:
@@ -296,12 +296,12 @@ def start_position(
         return log_start, None
     stamp = Stamp.decode(row)
     if stamp.version != version:
-        raise StateError(
+        raise StateRefused(
             f"the state of {topic}-{partition} has format {stamp.version}, this program writes {version}; "
             "replay the input into a new stream, or run the release that wrote it"
         )
     if stamp.offset > log_end:
-        raise StateError(
+        raise StateRefused(
             f"the state of {topic}-{partition} counts up to offset {stamp.offset}, but the topic ends at {log_end}: "
             "it was recreated or truncated. Delete the stream's changelog and state to count it anew"
         )

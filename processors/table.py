@@ -241,8 +241,8 @@ class PartitionTable(Generic[R]):
                 if store.offset >= changelog_ends[number]:
                     raise StoreAhead(
                         f"the state at {store.path} is ahead of its changelog (offset {store.offset} of "
-                        f"{changelog_ends[number]}): the topic was deleted or truncated. "
-                        "Delete this directory to rebuild the state"
+                        f"{changelog_ends[number]}): the topic was deleted, or its broker's "
+                        "data wiped. Delete this directory to rebuild the state"
                     )
                 self._activate(slot, store, starts[number], ends[number])
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.transport import base
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -53,7 +53,8 @@ FLOOR_S = 0.03
 """Seconds between two small fetches: halves the CPU at 20,000 records/s and adds nothing at an epoch of 1 s."""
 SESSION_TIMEOUT_S = 10.0
 HEARTBEAT_S = 1.0
-REVOKE_COMMIT_S = 5.0
+COMMIT_S = 2.0
+"""Beyond it the group is not told how far all is durable."""
 
 
 class RunConsumerThread(driver.AIOKafkaConsumerThread):
@@ -89,7 +90,12 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         """A static member keeps its place for a restart, unless this process is to be gone for good."""
         if self.app.leave and self._consumer is not None:
             cast("Any", self._consumer)._coordinator._group_instance_id = None
-        await super().on_thread_stop()
+        try:
+            await super().on_thread_stop()
+        except (asyncio.CancelledError, KafkaError) as error:
+            # While the broker is away, aiokafka lets the cancellation of its own fetch escape from its `stop`. It
+            # would end this thread with a traceback, and the stop of the process would wait for it for ever.
+            log.info("consumer not closed in order", extra={"reason": repr(error)})
 
     async def _fetch_records(
         self,
@@ -155,11 +161,16 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         return runs
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # aiokafka tries for as long as no broker answers, and all that this thread is asked meanwhile waits in line,
+        # the stop of the process included. The group's offset is a hint: the next commit says more.
         try:
-            return await super()._commit(offsets)
-        except Exception as error:  # noqa: BLE001 - the group's offset is a hint: the stamp decides
+            async with asyncio.timeout(COMMIT_S):
+                return await super()._commit(offsets)
+        except TimeoutError:
+            log.debug("group offsets not committed in time")
+        except Exception as error:  # noqa: BLE001 - the stamp decides
             log.warning("group offsets not committed", extra={"reason": str(error)})
-            return False
+        return False
 
     async def crash(self, reason: BaseException) -> None:
         """An error in the commit path is no doubt about state; anything else ends the process."""
@@ -210,10 +221,7 @@ class RunConsumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Make durable what is counted before Faust lets the partitions go."""
         await self.app.partition_table.drain()
-        try:
-            await asyncio.wait_for(self.commit(), REVOKE_COMMIT_S)
-        except TimeoutError:
-            log.warning("group offsets not committed before a rebalance", extra={"seconds": REVOKE_COMMIT_S})
+        await self.commit()
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:

@@ -16,14 +16,14 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from schemas.errors import LostInput, Stalled, StateError, TopicMismatch
+from schemas.errors import Stalled, StateError, StateRefused, TopicMismatch
 
 log = logging.getLogger("streamgauge.engine")
 
 EXIT_STATE = 70
 """Doubt about state (EX_SOFTWARE): a restart goes on from the stamp."""
 EXIT_FINAL = 78
-"""What a restart cannot mend (EX_CONFIG): lost input, topics that do not fit."""
+"""What a restart cannot mend (EX_CONFIG): state or topics that do not fit, lost input."""
 
 
 _last_words: Callable[[BaseException], int] | None = None
@@ -37,7 +37,7 @@ def tell_before_the_end(tell: Callable[[BaseException], int]) -> None:
 
 def exit_code(error: BaseException) -> int:
     """The exit code that tells a worker's parent whether to restart the process."""
-    return EXIT_FINAL if isinstance(error, LostInput | TopicMismatch) else EXIT_STATE
+    return EXIT_FINAL if isinstance(error, StateRefused | TopicMismatch) else EXIT_STATE
 
 
 def fail_stop(error: BaseException) -> NoReturn:

@@ -6,9 +6,10 @@
     ├── TopicMismatch           a topic is not as this stream needs it
     └── StateError              doubt about state: the process must end (fail-stop)
         ├── Fenced              another owner took the partition over
-        ├── StoreAhead          the local store holds what its changelog does not
-        ├── LostInput           retention removed input that was never counted
-        └── Stalled             no progress, or a coordinator that gave up
+        ├── Stalled             no progress, or a coordinator that gave up
+        └── StateRefused        state, topics and program do not fit: no restart mends it, a person decides
+            ├── StoreAhead      the local store holds what its changelog does not
+            └── LostInput       retention removed input that was never counted
     BadRecord                   one record; it becomes a dead letter and stops nothing
 
 A message is one line: what happened, where, and what to do about it.
@@ -54,15 +55,19 @@ class Fenced(StateError):
     """A newer owner of the partition has fenced this one; nothing of the open epoch was published."""
 
 
-class StoreAhead(StateError):
-    """The local store is ahead of its changelog, so it is no prefix of it."""
-
-
 class Stalled(StateError):
     """No progress where there must be some: a parked group coordinator, a stop that hangs."""
 
 
-class LostInput(StateError):
+class StateRefused(StateError):
+    """State, topics and program do not fit together. No restart mends it; the message says what a person can do."""
+
+
+class StoreAhead(StateRefused):
+    """The local store is ahead of its changelog, so it is no prefix of it."""
+
+
+class LostInput(StateRefused):
     """Offsets ``[stamp, log_start)`` of a source partition were removed before they were counted."""
 
     def __init__(self, topic: str, partition: int, stamp: int, log_start: int) -> None:

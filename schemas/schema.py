@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from schemas.csv_table import Table
 from schemas.decode import RunDecoder
 from schemas.wire import Topics, merge_topics, topics
 
@@ -31,6 +32,9 @@ class Schema(Generic[R]):
         stage: what these records are: a stream's input, or the partials that its counting published
             (`schemas.partial.partials_of`).
         merges: whether entities cut across keys, so that counting publishes partials.
+        csv: what the rows of the input files hold, where those are CSV.
+        extend: the ``msgspec.Struct`` of a record that has further fields, by the names that a person configured; None
+            for a stream whose fields are fixed.
     """
 
     name: str
@@ -41,6 +45,16 @@ class Schema(Generic[R]):
     check: Callable[[R], None] | None = None
     stage: Literal["count", "merge"] = "count"
     merges: bool = False
+    csv: Table | None = None
+    extend: Callable[[Sequence[str]], Any] | None = None
+
+    def with_fields(self, names: Sequence[str]) -> Schema[R]:
+        """This schema as who counts needs it: its records have the further fields ``names``, where it knows of any.
+
+        Raises:
+            UsageError: a name is none that can be added.
+        """
+        return self if self.extend is None or not names else replace(self, record=self.extend(names))
 
     @property
     def decoder(self) -> RunDecoder[R]:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from ops.topics import ensure
 from processors.epoch import STAMP_KEY
-from processors.watchdog import EXIT_FINAL, EXIT_STATE
+from processors.watchdog import EXIT_FINAL
 from schemas.sites import SITES
 
 TOPICS = SITES.topics
@@ -64,6 +64,10 @@ StartEngine = Callable[..., EngineProcess]
 def start_engine(kafka: dict[str, Any], tmp_path: Path) -> Iterator[StartEngine]:
     """Starts engines on one partition; whatever happens they are gone after the test."""
     ensure(kafka, SITES, 1, 1)
+    yield from engines(kafka, tmp_path)
+
+
+def engines(kafka: dict[str, Any], tmp_path: Path) -> Iterator[StartEngine]:
     started: list[EngineProcess] = []
 
     def start(instance: str = "w-0", **settings: Any) -> EngineProcess:
@@ -221,7 +225,7 @@ def test_without_changelog_and_state_the_input_is_counted_from_its_start(
     ensure(kafka, SITES, 1, 1)
     ahead = start_engine()
     assert "ahead of its changelog" in ahead.end()
-    assert ahead.process.returncode == EXIT_STATE
+    assert ahead.process.returncode == EXIT_FINAL
     engine = start_engine(state_dir=str(engine.log.parent / "empty"))
     engine.wait_until_counted(2)
     assert newest(kafka)["1"]["emails"] == 2
@@ -246,6 +250,18 @@ def test_input_that_retention_removed_uncounted_ends_the_engine(
     engine.wait_until_counted(1)
     assert newest(kafka)["1"]["emails"] == 3
     assert reasons(kafka) == [(b"", "lost input [2, 3)")]
+
+
+def test_a_stop_while_the_broker_is_away_does_not_hang(fresh_broker: Callable[[], Any], tmp_path: Path) -> None:
+    """The consumer raises out of its own stop then; the process must end in order all the same."""
+    broker = fresh_broker()
+    ensure(broker.kafka, SITES, 1, 1)
+    for engine in engines(broker.kafka, tmp_path):
+        running = engine()
+        send(broker.kafka, message(1))
+        running.wait_until_counted(1)
+        broker.kill()
+        assert running.stop() == 0
 
 
 def test_a_state_larger_than_memory_gives_the_same_totals(kafka: dict[str, Any], start_engine: StartEngine) -> None:

@@ -1,0 +1,107 @@
+r"""What the rows of a stream's CSV files mean: the columns in their order, and how a field's text becomes a value.
+
+>>> table = Table((Column("uid", text), Column("frames", whole), Column("peak", optional(decimal))))
+>>> table.record(["a1b2", "24", ""])
+{'uid': 'a1b2', 'frames': 24, 'peak': None}
+>>> table.record(["a1b2", "-24", ""])
+Traceback (most recent call last):
+schemas.errors.BadRecord: frames: expected a whole number, digits only, got '-24'
+
+A row travels as a JSON object with its columns' names; the schema's own types and check decide then whether it is good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isinf
+from typing import Any, NamedTuple
+
+from schemas.errors import BadRecord
+
+SHOWN = 60
+"""Characters of a bad field that a reason repeats."""
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_LARGEST = 2**63 - 1
+
+Field = Callable[[str], Any]
+"""Makes a value of a field's text; raises `BadRecord` with what was expected."""
+
+
+def text(field: str) -> str:
+    """Any text, as it stands."""
+    return field
+
+
+def whole(field: str) -> int:
+    """Digits, up to 64 bits with a sign bit: no sign, no exponent, no space, no underscore."""
+    if not (field.isascii() and field.isdecimal()):
+        raise BadRecord("expected a whole number, digits only")
+    if len(field) > 19 and len(field.lstrip("0")) > 19 or int(field) > _LARGEST:
+        raise BadRecord("expected a whole number of at most 64 bits")
+    return int(field)
+
+
+def decimal(field: str) -> float:
+    """Digits with or without a point: no sign, no exponent, neither ``nan`` nor ``inf``."""
+    if _DECIMAL.fullmatch(field) is None:
+        raise BadRecord("expected a number, digits with or without a point")
+    value = float(field)
+    if isinf(value):
+        raise BadRecord("expected a number that fits a double")
+    return value
+
+
+def truth(field: str) -> bool:
+    """``true`` or ``false``."""
+    if field not in {"true", "false"}:
+        raise BadRecord("expected true or false")
+    return field == "true"
+
+
+def optional(read: Field) -> Field:
+    """What ``read`` makes of a field; of an empty one None."""
+    return lambda field: read(field) if field else None
+
+
+class Column(NamedTuple):
+    """One column."""
+
+    name: str
+    read: Field
+
+
+@dataclass(frozen=True)
+class Table:
+    """The files of a stream.
+
+    Args:
+        columns: in their order.
+        header: whether a file begins with a row that names them.
+        numbered: whether a record carries the ``line`` at which its row begins.
+        of_file: what a file's name says of its records; raises `UsageError` for a file that is none of the stream's.
+    """
+
+    columns: tuple[Column, ...]
+    header: bool = False
+    numbered: bool = False
+    of_file: Callable[[str], Mapping[str, Any]] = lambda _name: {}
+
+    def record(self, fields: Sequence[str]) -> dict[str, Any]:
+        """A row as an object.
+
+        Raises:
+            BadRecord: another number of columns, or a field that is not what its column holds.
+        """
+        columns = self.columns
+        if len(fields) != len(columns):
+            raise BadRecord(f"expected {len(columns)} columns, got {len(fields)}")
+        record: dict[str, Any] = {}
+        for (name, read), field in zip(columns, fields, strict=True):
+            try:
+                record[name] = read(field)
+            except BadRecord as error:
+                shown = repr(field) if len(field) <= SHOWN else f"{field[:SHOWN]!r}…"
+                raise BadRecord(f"{name}: {error}, got {shown}") from None
+        return record
