@@ -1,6 +1,6 @@
 """Writes the reference pages from the code, so that they cannot be out of date.
 
-    python -m tests.docs            writes docs/cli.md, docs/settings.md, docs/metrics.md
+    python -m tests.docs            writes docs/cli.md, docs/settings.md, docs/metrics.md, docs/map.md
     python -m tests.docs --check    exit 1, naming the pages that are stale
 
 `make docs` and `make check` run these.
@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from ops.settings import PREFIX, TABLE, Setting
 from ops.worker import metrics
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("schemas", "aggregators", "processors", "sinks", "producers", "ops")
 WIDTH = 100
 GENERATED = "<!-- Written by `make docs` from the code: change it there. -->\n"
 
@@ -120,10 +122,36 @@ def metric_page() -> str:
     return "\n".join(page) + "\n"
 
 
+def module_map() -> str:
+    """The page of modules."""
+    page = [
+        GENERATED,
+        "# The map of the code\n",
+        "Every module with its first sentence; the rest of it stands in the file.\n",
+    ]
+    for package in PACKAGES:
+        folders = sorted({path.parent for path in (ROOT / package).rglob("*.py")})
+        for folder in folders:
+            title = folder.relative_to(ROOT).as_posix()
+            page.append(
+                f"## {title}/\n\n{_first_sentence(folder / '__init__.py')}\n\n| module | what it is |\n|---|---|"
+            )
+            modules = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            page += [f"| [{path.stem}](../{title}/{path.name}) | {_first_sentence(path)} |" for path in modules]
+            page.append("")
+    return "\n".join(page)
+
+
+def _first_sentence(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n\n")[0].replace("\n", " ").replace("``", "`").replace("|", "\\|")
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": cli,
     "docs/settings.md": settings,
     "docs/metrics.md": metric_page,
+    "docs/map.md": module_map,
 }
 
 

@@ -86,7 +86,7 @@ def run(case: Case, folder: Path) -> Verdict:
         verdict = judge(seen, load.answer)
         epochs = len({summary.revision for summary in seen.summaries})
         say(f"{len(seen.summaries)} summaries of {epochs} epochs and {len(seen.letters)} dead letters: {verdict.valid}")
-        if epochs < within_s:
+        if epochs < 2 * sum(case.strikes):
             return Verdict(
                 None, [f"only {epochs} epochs: the workers were not at work when they were killed", *logs(folder)]
             )
