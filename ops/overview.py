@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from ops.kafka import client_logger
@@ -27,6 +27,7 @@ from ops.worker import directory
 from ops.worker.client import ask_all
 from ops.worker.directory import Entry
 from schemas.schema import Schema
+from schemas.wire import Topics
 from sinks.committed import CommittedReader, Place, Span, committed_spans
 
 LETTERS_COUNTED = 100_000
@@ -181,7 +182,7 @@ def _stream(
     names = [name for name in (topics.input, topics.changelog, topics.dead_letters) if name in counts]
     spans = committed_spans(admin, {name: counts[name] for name in names})
     members = _members(admin, topics.app, topics.input)
-    told = _told(admin, topics.app)
+    told = _told(kafka, topics, counts[topics.input])
     ours = [entry for entry in entries if entry.stream == schema.name]
     engines = _engines(schema.name, ours, answers)
     partitions: list[Part] = []
@@ -228,13 +229,19 @@ def _members(admin: AdminClient, group: str, topic: str) -> dict[int, str]:
     }
 
 
-def _told(admin: AdminClient, group: str) -> dict[int, int]:
-    """How far the group has told Kafka that it counted, by partition."""
+def _told(kafka: Mapping[str, str], topics: Topics, count: int) -> dict[int, int]:
+    """How far the group has told Kafka that it counted, by partition.
+
+    A member that never joins asks: librdkafka's admin client dies with the whole process when the group's
+    coordinator is just moving (https://github.com/confluentinc/librdkafka/pull/5318).
+    """
+    member = Consumer({**kafka, "group.id": topics.app, "enable.auto.commit": False}, logger=client_logger())
     try:
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        found = asked[group].result(timeout=10).topic_partitions or []
+        found = member.committed([TopicPartition(topics.input, number) for number in range(count)], timeout=10)
     except KafkaException:
         return {}
+    finally:
+        member.close()
     return {place.partition: place.offset for place in found if place.offset >= 0}
 
 
