@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from producers.csv_rows import csv_rows
 from producers.jsonl import json_lines
 from producers.records import Format
 from schemas.schema import Schema
 
-FORMATS: Mapping[str, Callable[[Schema[Any]], Format]] = {"jsonl": json_lines}
+FORMATS: Mapping[str, Callable[[Schema[Any]], Format]] = {"jsonl": json_lines, "csv": csv_rows}
 """By what the registry calls ``lines``."""
 
 

@@ -157,15 +157,21 @@ class LineSplitter:
         kept = [value for value in values if value and len(value) <= limit and not value.isspace()]
         if len(kept) == len(values):
             return Lines(values, range(first, first + len(values)), huge, self.line)
-        numbers: list[int] = []
-        for number, value in enumerate(values, first):
+        return self._numbered(values, range(first, first + len(values)), huge)
+
+    def _numbered(self, values: list[bytes], numbers: Sequence[int], huge: list[Huge]) -> Lines:
+        """``values`` begin at the lines ``numbers``; blank and huge ones are sorted out."""
+        kept = Lines([], list[int](), huge, self.line)
+        places: list[int] = []
+        for number, value in zip(numbers, values, strict=True):
             if not value or value.isspace():
                 continue
-            if len(value) > limit:
+            if len(value) > self._limit:
                 huge.append(Huge(number, value[:LETTER_BYTES], len(value), hashlib.sha256(value).hexdigest()))
             else:
-                numbers.append(number)
-        return Lines(kept, numbers, huge, self.line)
+                kept.values.append(value)
+                places.append(number)
+        return kept._replace(numbers=places)
 
 
 class _HugeLine:

@@ -13,7 +13,7 @@ A row travels as a JSON object with its columns' names; the schema's own types a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ SHOWN = 60
 """Characters of a bad field that a reason repeats."""
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _LARGEST = 2**63 - 1
+
+_SPECIAL = re.compile(r'[,"\r\n]')
 
 Field = Callable[[str], Any]
 """Makes a value of a field's text; raises `BadRecord` with what was expected."""
@@ -38,9 +40,10 @@ def whole(field: str) -> int:
     """Digits, up to 64 bits with a sign bit: no sign, no exponent, no space, no underscore."""
     if not (field.isascii() and field.isdecimal()):
         raise BadRecord("expected a whole number, digits only")
-    if len(field) > 19 and len(field.lstrip("0")) > 19 or int(field) > _LARGEST:
+    digits = field.lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) > _LARGEST:
         raise BadRecord("expected a whole number of at most 64 bits")
-    return int(field)
+    return int(digits)
 
 
 def decimal(field: str) -> float:
@@ -63,6 +66,17 @@ def truth(field: str) -> bool:
 def optional(read: Field) -> Field:
     """What ``read`` makes of a field; of an empty one None."""
     return lambda field: read(field) if field else None
+
+
+def row_of(fields: Iterable[str]) -> str:
+    r"""Fields as one row with no more quotes than it needs, without a line end.
+
+    >>> row_of(["a", "b,c", "d"])
+    'a,"b,c",d'
+    """
+    return ",".join(
+        '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) is not None else field for field in fields
+    )
 
 
 class Column(NamedTuple):
