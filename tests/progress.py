@@ -1,21 +1,21 @@
-"""How far a stream's workers have counted, as any lag tool would ask it.
+"""How far a stream's workers have counted, as `replay --wait` asks it.
 
 progress = Progress(kafka, SITES.topics)
-progress.wait(seconds=60)     # until everything that is in the input topic now is counted
+progress.wait(seconds=60)     # until all that is in the input topic now is counted, and its summaries can be read
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, TopicPartition
 
+from ops.kafka import client_logger
+from producers.processed import Processed
+from schemas.errors import StreamgaugeError
 from schemas.wire import Topics
 
-LOOK_EVERY_S = 0.1
 ANSWER_S = 10.0
 
 
@@ -24,7 +24,7 @@ class Behind(Exception):
 
 
 class Progress:
-    """The input's ends and the group's offsets.
+    """The input's ends and what the group makes of them.
 
     Args:
         kafka: client properties.
@@ -34,7 +34,6 @@ class Progress:
     def __init__(self, kafka: Mapping[str, str], topics: Topics) -> None:
         self._kafka: dict[str, Any] = dict(kafka)
         self._topics = topics
-        self._admin = AdminClient(dict(self._kafka))
 
     def ends(self) -> dict[int, int]:
         """The end of each input partition.
@@ -42,7 +41,7 @@ class Progress:
         Raises:
             KafkaException: the broker cannot be asked.
         """
-        consumer = Consumer({**self._kafka, "group.id": "tests-progress"})
+        consumer = Consumer({**self._kafka, "group.id": "tests-progress"}, logger=client_logger())
         try:
             topic = self._topics.input
             partitions = sorted(consumer.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions)
@@ -52,26 +51,24 @@ class Progress:
         finally:
             consumer.close()
 
-    def committed(self, partitions: Mapping[int, object]) -> dict[int, int]:
-        """The group's offset in each of ``partitions``; 0 where there is none, or while nobody can be asked."""
-        topic, group = self._topics.input, self._topics.app
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, p) for p in partitions])
-        try:
-            found = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)[group].result()
-        except KafkaException:  # the coordinator is not there yet, or away
-            return dict.fromkeys(partitions, 0)
-        return {tp.partition: max(tp.offset, 0) for tp in found.topic_partitions or []}
+    def wait(self, seconds: float, look: Callable[[], None] = lambda: None) -> None:
+        """Wait until what is in the input now is counted and readable.
 
-    def wait(self, seconds: float) -> None:
-        """Wait until what is in the input now is counted.
+        Args:
+            seconds: how long.
+            look: called some times a second meanwhile; what it raises ends the wait.
 
         Raises:
             Behind: it is not, after ``seconds``.
+            KafkaException: the broker cannot be asked.
         """
-        ends = self.ends()
-        deadline = time.monotonic() + seconds
-        while (committed := self.committed(ends)) != ends:
-            if time.monotonic() > deadline:
-                behind = {p: end - committed[p] for p, end in ends.items() if end != committed[p]}
-                raise Behind(f"not counted after {seconds:g} s, records behind by partition: {behind}")
-            time.sleep(LOOK_EVERY_S)
+        spans = {partition: [[0, end]] for partition, end in self.ends().items() if end}
+
+        def tick(_: int) -> bool:
+            look()
+            return True
+
+        try:
+            Processed(self._kafka, self._topics, client_logger()).wait(spans, seconds, tick)
+        except StreamgaugeError as error:
+            raise Behind(str(error)) from error
