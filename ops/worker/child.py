@@ -23,8 +23,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from urllib.request import urlopen
 
 import uvloop
 
@@ -33,6 +33,7 @@ from ops.registry import stream as stream_named
 from ops.topics import ensure
 from ops.worker import directory, logs
 from ops.worker.answers import Counts, answer_on, owned
+from ops.worker.client import ask
 from ops.worker.directory import Entry
 from ops.worker.lock import alive
 from ops.worker.order import Order
@@ -311,13 +312,11 @@ def followed(engine: Counts) -> list[int]:
 
 def answers(entry: Entry) -> bool:
     """Whether the worker of ``entry`` is the one that answers at its address."""
-    if entry.http is None:
-        return True  # its process runs, and more cannot be known
-    try:
-        with urlopen(f"http://{entry.http}/status", timeout=3) as answer:
-            return json.load(answer)["pid"] == entry.pid
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    if entry.http is None:  # it cannot be asked; its number may belong to another program by now
+        command = Path(f"/proc/{entry.pid}/cmdline")
+        return not command.exists() or b"worker" in command.read_bytes()
+    answer = ask(entry.http, "/status")
+    return answer is not None and answer.status == 200 and answer.value.get("pid") == entry.pid
 
 
 async def in_thread(act: Callable[[], T]) -> T:

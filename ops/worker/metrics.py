@@ -101,6 +101,8 @@ def lag_of(partition: Mapping[str, Any]) -> int | None:
 
 def restored_of(partition: Mapping[str, Any]) -> float | None:
     """How much of the state is there, 0 to 1; None where nothing is known."""
+    if partition.get("state") == "active":
+        return 1.0
     at, end = partition.get("restored"), partition.get("restore_end")
     if at is None or end is None:
         return None

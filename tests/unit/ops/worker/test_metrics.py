@@ -13,7 +13,7 @@ LINE = re.compile(r'[a-z_]+\{([a-z_]+="(\\.|[^"\\])*",?)+\} -?[0-9.e+]+')
 
 
 def worker(**counters: Any) -> dict[str, Any]:
-    partition = {"role": "active", "state": "active", "stamp": 10, "log_end": 15, "restored": 4, "restore_end": 8}
+    partition = {"role": "active", "state": "restoring", "stamp": 10, "log_end": 15, "restored": 4, "restore_end": 8}
     engine = {"stream": "sites", "instance": "a-0", "state": "ready", "restarts": 0, "counters": counters}
     return {"worker": "a", "version": "1", "engines": [{**engine, "partitions": {"3": partition}}]}
 
@@ -77,3 +77,4 @@ def test_an_empty_changelog_is_restored() -> None:
     """Nothing to restore is all of it."""
     assert restored_of({"restored": 0, "restore_end": 0}) == 1.0
     assert restored_of({}) is None
+    assert restored_of({"state": "active"}) == 1.0
