@@ -30,7 +30,7 @@ LAST = 2**63 - 1
 
 FENCES, _IDS, _TIMES = b"fit"
 SUFFIX = Struct(">BBIH")
-"""The end of a row's key: what it is, the block's level and index, the page."""
+"""The end of a row's key: what it is, the block's level and number, the page."""
 _COUNTS = Struct("<II")
 
 
@@ -50,10 +50,10 @@ class Sizes(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Positions ``[index · size, (index + 1) · size)`` of a pile; the level tells the size."""
+    """Positions ``[number · size, (number + 1) · size)`` of a pile; the level tells the size."""
 
     level: int
-    index: int
+    number: int
 
 
 class Columns(NamedTuple):
@@ -228,7 +228,7 @@ class SortedBlocks:
     # -- rows
 
     def _key(self, kind: int, block: Block, page: int = 0) -> bytes:
-        return self._prefix + SUFFIX.pack(kind, block.level, block.index, page)
+        return self._prefix + SUFFIX.pack(kind, block.level, block.number, page)
 
     def _fences(self, block: Block) -> _Fences:
         key = self._key(FENCES, block)

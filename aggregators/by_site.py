@@ -19,7 +19,7 @@ from aggregators.pile import entries
 from aggregators.sieve import tags
 from schemas.sites import SiteEvent, Status
 
-Codes = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Codes = npt.NDArray[np.uint16 | np.uint32]
 
 
 class Group(NamedTuple):
@@ -54,12 +54,12 @@ class BySite:
         codes = np.array([number_of[site] for site in site_ids], np.uint16 if small else np.uint32)
         order = np.argsort(codes, kind="stable")
         self._ends = np.cumsum(np.bincount(codes, minlength=len(number_of)))
-        records = [records[at] for at in order.tolist()]
+        in_order: list[int] = order.tolist()
 
-        self.records = records
-        self.places: list[int] = np.asarray(places)[order].tolist()
+        self.records: list[SiteEvent] = [records[at] for at in in_order]
+        self.places = [places[at] for at in in_order]
         """Where in the batch each record was."""
-        self.texts = [record.id for record in records]
+        self.texts = [record.id for record in self.records]
         self.ids, self.hashed = identify(self.texts)
         """16 bytes each; a byte each that tells whether it is hashed, or None when none is."""
         key = words(pairs(self.ids))[0]
@@ -67,10 +67,10 @@ class BySite:
         self.marks: list[int] = mark.tolist()
         """What a `Sieve` remembers of each id."""
         self.tags = tags(mark)
-        self.senders = [record.sender for record in records]
-        self.times = [record.timestamp for record in records]
+        self.senders = [record.sender for record in self.records]
+        self.times = [record.timestamp for record in self.records]
         self._times = np.array(self.times, np.int64)
-        self.statuses = [at for at, record in enumerate(records) if record.__class__ is Status]
+        self.statuses = [at for at, record in enumerate(self.records) if record.__class__ is Status]
         """The places of statuses."""
         self.numbers = [0] * len(records)
         """For whoever counts the records: the number of each one's entry."""
@@ -84,12 +84,12 @@ class BySite:
         greatest = np.maximum.reduceat(self._times, starts).tolist()
         borders = np.searchsorted(self.statuses, ends).tolist()
         repeating, statuses = self._repeating, self.statuses
-        first = signed = number = 0
+        first = signed = 0
         plain = self.hashed is None
-        for site, last, low, high, end in zip(self._sites, ends.tolist(), lowest, greatest, borders, strict=True):
+        columns = zip(self._sites, ends.tolist(), lowest, greatest, borders, strict=True)
+        for number, (site, last, low, high, end) in enumerate(columns):
             yield Group(site, first, last, low, high, statuses[signed:end], plain and number not in repeating)
             first, signed = last, end
-            number += 1
 
     def entries(self) -> bytes:
         """The entry of each record, with its `numbers`."""

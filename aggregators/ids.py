@@ -63,7 +63,7 @@ def _uuids(texts: Sequence[str]) -> bytes | None:
     """The bytes of ``texts`` if every one is a canonical UUID (0.1 µs each instead of 1 µs)."""
     text = "".join(texts)
     count = len(texts)
-    if len(text) != _UUID_CHARS * count or not text.isascii() or set(map(len, texts)) != {_UUID_CHARS}:
+    if len(text) != _UUID_CHARS * count or not text.isascii() or list(map(len, texts)).count(_UUID_CHARS) != count:
         return None
     grid = np.frombuffer(text.encode("ascii"), np.uint8).reshape(count, _UUID_CHARS)
     if any((grid[:, column] != _DASH).any() for column in _DASHES):

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from aggregators.aggregator import Aggregator, Batch
@@ -72,7 +73,7 @@ def outcome(
     rows = Rows(store, memory=memory)
     done = Outcome({}, {}, {})
     borders = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(records)), len(records)]
-    for first, last in zip(borders, borders[1:], strict=False):
+    for first, last in pairwise(borders):
         part = records[first:last]
         changes = aggregator.update(rows, Batch(part, [broker_ms] * len(part)))
         done.refused += [(first + index, reason) for index, reason in changes.refused]

@@ -83,6 +83,7 @@ class Pile:
         "_at_units",
         "_blocks",
         "_looked",
+        "_mask",
         "_new",
         "_old",
         "_prefix",
@@ -90,6 +91,7 @@ class Pile:
         "_sieve",
         "_sizes",
         "_spare",
+        "_table",
         "_uncounted",
         "_whole",
         "_young",
@@ -107,9 +109,11 @@ class Pile:
         self._sizes = sizes
         self._uncounted = uncounted
         self._blocks = SortedBlocks(rows, prefix, sizes, uncounted)
-        self.old_span = sizes.unit * sizes.fan**sizes.old_level
+        self.old_span: int = sizes.unit * sizes.fan**sizes.old_level
         """How many entries the first old block takes."""
         self._sieve: Sieve | None = None
+        self._table, self._mask = bytearray(), 0
+        """The sieve's own (one look-up less on the way of almost every event)."""
         self._spare = 0
         """How many more the sieve has room for."""
         self._whole = False
@@ -139,10 +143,9 @@ class Pile:
 
         A quick answer for few ids of a small pile. False means "ask `find`".
         """
-        sieve = self._sieve
-        if sieve is None or last - first > self._spare or not (self._whole or self.n < self.old_span):
+        if last - first > self._spare or not (self._whole or self.n < self.old_span):
             return False
-        table, mask = sieve.table, sieve.mask
+        table, mask = self._table, self._mask  # `Sieve.sift` in place: most events come through here
         for place in range(first, last):
             slot = marks[place] & mask
             there, tag = table[slot], tags[place]
@@ -209,11 +212,12 @@ class Pile:
         if not self._whole and self.n >= self.old_span:
             self._looked += more
             if self._looked * self._sizes.worth >= self.n:
-                self._whole, self._sieve = True, None
+                self._whole, self._sieve, self._spare = True, None, 0
         if self._sieve is not None and self._spare >= more:
             return self._sieve
         here = self.n if self._whole else self.n % self.old_span
         sieve = self._sieve = Sieve(here + more)
+        self._table, self._mask = sieve.table, sieve.mask
         self._spare = sieve.room - here
         if self.n % self.old_span:
             _remember(sieve, words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0])
@@ -242,7 +246,7 @@ class Pile:
             return 0
         young = self._sorted_young_times()
         if len(steps) < self._sizes.many:
-            view = memoryview(young)
+            view = memoryview(young.data)
             total = sum([weight * bisect_left(view, time) for time, weight in steps])
         else:
             total = len(young) * sum(weight for time, weight in steps if time > LAST)
@@ -311,7 +315,7 @@ class Pile:
         dropped: list[Numbers] = []
         for block, parts in steps:
             size = self._size(block.level)
-            start, end = block.index * size, (block.index + 1) * size
+            start, end = block.number * size, (block.number + 1) * size
             in_tail = start + sum([self._size(part.level) for part in parts])
             tail = self.tail[(in_tail - base) * ENTRY_BYTES : (end - base) * ENTRY_BYTES]
             if block.level < self._sizes.old_level:
@@ -335,7 +339,7 @@ class Pile:
         if before // self.old_span != after // self.old_span:
             self._young_times, self._new = None, b""
             if not self._whole:
-                self._sieve = None
+                self._sieve, self._spare = None, 0
         return dropped
 
     def _filled(self, units: int) -> tuple[Block, list[Block]]:
@@ -385,7 +389,7 @@ class Pile:
         return blocks
 
     def _start(self, block: Block) -> int:
-        return block.index * self._size(block.level)
+        return block.number * self._size(block.level)
 
     def _lists(self, units: int | None = None) -> tuple[list[Block], list[Block]]:
         """The young and the old blocks, each in order of arrival (of a pile of that many units)."""
@@ -399,7 +403,7 @@ class Pile:
         return self._young, self._old
 
     def _key(self, block: Block) -> bytes:
-        return self._prefix + SUFFIX.pack(_YOUNG, block.level, block.index, 0)
+        return self._prefix + SUFFIX.pack(_YOUNG, block.level, block.number, 0)
 
     def _young_row(self, block: Block, *, keep: bool = True) -> bytes:
         key = self._key(block)

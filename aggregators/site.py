@@ -151,25 +151,31 @@ class Site:
         """Memory, in bytes, without the pages and leaves, which are kept by themselves."""
         return 600 + self.events.nbytes + self.visitors.nbytes + self.operators.nbytes + self.timeline.nbytes
 
-    def count(self, batch: BySite, chosen: Sequence[int], statuses: Sequence[int]) -> None:
-        """Count new events of any kind.
+    def count(self, batch: BySite, chosen: Sequence[int], statuses: Sequence[int], lowest: int, greatest: int) -> None:
+        """Count new events.
 
         Args:
             batch: where they are.
             chosen: their places in it, in order of arrival.
             statuses: those of ``chosen`` that are statuses.
+            lowest: the least timestamp of them.
+            greatest: the greatest timestamp of them.
         """
+        if lowest < self.first:
+            self.first = lowest
+        if greatest > self.newest:
+            self.newest = greatest
         timeline = self.timeline
         room = self.events.old_span - self.events.n
-        leaves_young = 0 < room <= len(chosen)
-        if not statuses and not leaves_young and batch.hashed is None and isinstance(chosen, range):
+        last_young = chosen[room - 1] if 0 < room <= len(chosen) else None
+        if not statuses and last_young is None and batch.hashed is None and isinstance(chosen, range):
             first, last = chosen.start, chosen.stop
             batch.numbers[first:last] = self.visitors.numbers(batch.senders[first:last])
             times = batch.times[first:last]
             chats = timeline.chats(times)
         else:
             messages = _without(chosen, statuses)
-            self._sign(batch, statuses, chosen[room - 1] if leaves_young else None)
+            self._sign(batch, statuses, last_young)
             for at, number in zip(messages, self.visitors.numbers([batch.senders[at] for at in messages]), strict=True):
                 batch.numbers[at] = number
             if batch.hashed is not None:

@@ -79,23 +79,16 @@ class Sites(Aggregator[SiteEvent]):
             site: Site | None = kept(key) or self._open(rows, key)
             if site is None:
                 changes.refused += [(place, WRONG_PARTITION) for place in batch.places[first:last]]
-                continue
-            chosen, floors = range(first, last), None
-            if not (plain and self._keeps_all(site) and site.events.all_new(marks, tags, first, last)):
+            elif plain and self._keeps_all(site) and site.events.all_new(marks, tags, first, last):
+                new = range(first, last)
+                site.count(batch, new, statuses, lowest, greatest)
+                counted.append((site_id, site, new, None))
+            else:
                 chosen, floors = self._admit(site, batch, first, last, not plain, changes)
-                if not chosen:
-                    continue
-                if len(chosen) < last - first:
-                    among = set(chosen)
-                    statuses = [at for at in statuses if at in among]
-                    times = [batch.times[at] for at in chosen]
-                    lowest, greatest = min(times), max(times)
-            if lowest < site.first:
-                site.first = lowest
-            if greatest > site.newest:
-                site.newest = greatest
-            site.count(batch, chosen, statuses)
-            counted.append((site_id, site, chosen, floors))
+                if chosen:
+                    among, times = set(chosen), [batch.times[at] for at in chosen]
+                    site.count(batch, chosen, [at for at in statuses if at in among], min(times), max(times))
+                    counted.append((site_id, site, chosen, floors))
         return counted
 
     def _append(self, rows: Rows, batch: BySite, counted: list[_Counted]) -> None:

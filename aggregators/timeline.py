@@ -17,25 +17,24 @@ e-mails.
 A small timeline is one leaf in memory, made again from the events (`load`). A large one (`store`) is a list of
 leaves, a row each, and an index row that says where each begins; a leaf knows who was online at its start.
 
-Invariants, for a leaf with ``n`` statuses:
-
-* ``times`` never falls; ``(time, operator)`` is unique, over all leaves;
-* ``counts[i]`` operators are online after ``i`` of its statuses; ``counts[0] == len(online)``;
-* statuses of one time lie in one leaf, so a leaf's start is above every time before it.
+Invariants: ``(time, operator)`` is unique; statuses of one time lie in one leaf, so that a leaf's start is above every
+time before it.
 """
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aggregators.blocks import row_at
 from aggregators.ids import uuid_text
+from aggregators.leaf import Identity, Leaf, SignedStatus
 from aggregators.rows import Rows
 
 NEVER = 2**63
@@ -43,110 +42,14 @@ NEVER = 2**63
 ALWAYS = -(2**63)
 """Not after any time."""
 
-_LEAF_HEAD = Struct("<qIII")
 _INDEX_HEAD = Struct("<II")
 _NUMBER = Struct(">I")
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(list[str])
-_STATUS_BYTES = 130
-"""What a status takes in memory: its time, and four places in lists."""
 
 
 class Sizes(NamedTuple):
     """How many statuses a leaf holds before it is split (tests make it small)."""
 
     leaf: int = 256
-
-
-Identity = bytes | str
-"""A status's id: the 16 bytes of a UUID, or the text of any other (only its hash is in the pile)."""
-
-
-class SignedStatus(NamedTuple):
-    """What a status tells."""
-
-    time: int
-    operator: int
-    online: bool
-    identity: Identity
-
-
-class Leaf:
-    """The statuses of ``[start, start of the next leaf)``."""
-
-    __slots__ = ("counts", "ids", "online", "operators", "start", "states", "times")
-
-    def __init__(self, start: int, online: set[int]) -> None:
-        self.start = start
-        self.online = online
-        """The operators online at the start."""
-        self.times: list[int] = []
-        self.operators: list[int] = []
-        self.states: list[bool] = []
-        self.ids: list[Identity] = []
-        self.counts = [len(online)]
-
-    def fill(self, statuses: Iterable[SignedStatus]) -> None:
-        """Append statuses in their order."""
-        online = set(self.online)
-        for time, operator, state, identity in statuses:
-            self.times.append(time)
-            self.operators.append(operator)
-            self.states.append(state)
-            self.ids.append(identity)
-            (online.add if state else online.discard)(operator)
-            self.counts.append(len(online))
-
-    def statuses(self) -> Iterator[SignedStatus]:
-        """The statuses in their order."""
-        return map(SignedStatus, self.times, self.operators, self.states, self.ids)
-
-    def online_at_end(self) -> set[int]:
-        """The operators online after the last status."""
-        online = set(self.online)
-        for operator, state in zip(self.operators, self.states, strict=True):
-            (online.add if state else online.discard)(operator)
-        return online
-
-    def encode(self) -> bytes:
-        """As a row."""
-        texts = [identity for identity in self.ids if isinstance(identity, str)]
-        codes = [
-            operator << 2 | isinstance(identity, str) << 1 | state
-            for operator, identity, state in zip(self.operators, self.ids, self.states, strict=True)
-        ]
-        parts = [
-            _LEAF_HEAD.pack(self.start, len(self.online), len(self.times), len(texts)),
-            np.array(sorted(self.online), "<u4").tobytes(),
-            np.array(self.times, "<i8").tobytes(),
-            np.array(codes, "<u4").tobytes(),
-            *[identity for identity in self.ids if isinstance(identity, bytes)],
-        ]
-        return b"".join([*parts, _encoder.encode(texts)] if texts else parts)
-
-    @classmethod
-    def decode(cls, row: bytes) -> Leaf:
-        """From a row."""
-        start, online, n, texts = _LEAF_HEAD.unpack_from(row)
-        at = _LEAF_HEAD.size
-        leaf = cls(start, set(np.frombuffer(row, "<u4", online, at).tolist()))
-        at += 4 * online
-        times = np.frombuffer(row, "<i8", n, at).tolist()
-        codes = np.frombuffer(row, "<u4", n, at + 8 * n).tolist()
-        at += 12 * n
-        end = at + 16 * (n - texts)
-        uuids = iter([row[i : i + 16] for i in range(at, end, 16)])
-        others = iter(_decoder.decode(row[end:]) if texts else ())
-        leaf.fill(
-            SignedStatus(time, code >> 2, bool(code & 1), next(others if code & 2 else uuids))
-            for time, code in zip(times, codes, strict=True)
-        )
-        return leaf
-
-    @property
-    def nbytes(self) -> int:
-        """Memory, in bytes."""
-        return 700 + _STATUS_BYTES * len(self.times) + 40 * len(self.online)
 
 
 class Timeline:
@@ -183,13 +86,13 @@ class Timeline:
         self._index_changed = False
         self._leaf: Leaf | None = None
         """The only leaf, as long as it is not stored."""
-        self._starts = [ALWAYS]
-        self._numbers = [0]
+        self._starts: list[int] = [ALWAYS]
+        self._numbers: list[int] = [0]
         self._next = 1
         self._texts: set[bytes] = set()
         """The hashes of ids whose text has a row of its own, as long as the leaf is not stored."""
         if stored:
-            row = self._row(self._index_key)
+            row = row_at(self._rows, self._index_key)
             self._next, n = _INDEX_HEAD.unpack_from(row)
             self._starts = np.frombuffer(row, "<i8", n, _INDEX_HEAD.size).tolist()
             self._numbers = np.frombuffer(row, "<u4", n, _INDEX_HEAD.size + 8 * n).tolist()
@@ -215,7 +118,7 @@ class Timeline:
             identity: Identity = sixteen
             if hashed:
                 self._texts.add(sixteen)
-                identity = self._row(self._text_key(sixteen)).decode()
+                identity = row_at(self._rows, self._text_key(sixteen)).decode()
             other = held.get((time, operator))
             if other is None or _text(identity) > _text(other.identity):
                 held[time, operator] = SignedStatus(time, operator, online, identity)
@@ -236,62 +139,54 @@ class Timeline:
         if text is not None and self._leaf is not None:
             self._texts.add(sixteen)
             self._rows.put(self._text_key(sixteen), text.encode())
-        place = bisect_right(self._starts, time) - 1 if self._leaf is None else 0
-        leaf = self._at(place)
-        times, operators, states = leaf.times, leaf.operators, leaf.states
-        at = bisect_left(times, time)
-        end = bisect_right(times, time, at)
-        before = at
-        while at < end and operators[at] != operator:
+        leaf, place = self._leaf, 0
+        if leaf is None:
+            place = bisect_right(self._starts, time) - 1
+            leaf = self._at(place)
+            self._changed[self._numbers[place]] = leaf
+        times, operators = leaf.times, leaf.operators
+        at = before = bisect_left(times, time)
+        end = len(times)
+        while at < end and times[at] == time and operators[at] != operator:
             at += 1
-        if at < end:
+        if at < end and times[at] == time:  # this operator's status of this time: which of the two holds?
             if _text(leaf.ids[at]) >= _text(identity):
                 return
-            was = states[at]
-            states[at] = state
-            leaf.ids[at] = identity
+            was = leaf.states[at]
+            leaf.states[at], leaf.ids[at] = state, identity
         else:
             before -= 1
             while before >= 0 and operators[before] != operator:
                 before -= 1
-            was = states[before] if before >= 0 else operator in leaf.online
-            times.insert(at, time)
-            operators.insert(at, operator)
-            states.insert(at, state)
-            leaf.ids.insert(at, identity)
-            leaf.counts.insert(at + 1, leaf.counts[at])
-        if self._leaf is None:
-            self._changed[self._numbers[place]] = leaf
+            was = leaf.states[before] if before >= 0 else operator in leaf.online
+            leaf.insert(at, SignedStatus(time, operator, state, identity))
         if was != state:
-            self._shift(place, at, operator, 1 if state else -1)
-        if self._leaf is None and len(times) > self._sizes.leaf:
+            self._shift(place, leaf, at, 1 if state else -1)
+        if self._leaf is None and end >= self._sizes.leaf:
             self._split(place, leaf)
 
-    def _shift(self, place: int, at: int, operator: int, change: int) -> None:
-        """Add ``change`` to the number online from status ``at`` to the operator's next one."""
+    def _shift(self, place: int, leaf: Leaf, at: int, change: int) -> None:
+        """Add ``change`` to the number online from status ``at`` of a leaf to its operator's next status."""
         edge = 0 if change > 0 else 1
-        leaf = self._at(place)
-        left = leaf.times[at]
+        operator, left = leaf.operators[at], leaf.times[at]
+        first = at + 1
         while True:
             times, operators, counts = leaf.times, leaf.operators, leaf.counts
-            for at in range(at + 1, len(times) + 1):  # noqa: B020, PLR1704 - goes on from where it was
-                count = counts[at]
-                counts[at] = count + change
-                if at == len(times):
-                    break
-                right = times[at]
+            n = len(times)
+            last = place + 1 == len(self._starts)
+            end = NEVER if last else self._starts[place + 1]
+            for after in range(first, n + 1):
+                right = times[after] if after < n else end
+                count = counts[after]
+                counts[after] = count + change
                 if count == edge and left < right:
                     self._move(left, right, change)
                 left = right
-                if operators[at] == operator:
+                if after < n and operators[after] == operator:
                     return
-            last = place + 1 == len(self._starts)
-            right = NEVER if last else self._starts[place + 1]
-            if count == edge and left < right:
-                self._move(left, right, change)
             if last:
                 return
-            place, left, at = place + 1, right, -1
+            place, first = place + 1, 0
             leaf = self._at(place)
             (leaf.online.add if change > 0 else leaf.online.discard)(operator)
             self._changed[self._numbers[place]] = leaf
@@ -307,7 +202,7 @@ class Timeline:
         """How many of messages sent at ``times`` met an operator."""
         leaf = self._leaf
         if leaf is not None:
-            return _online(leaf, times)
+            return leaf.met(times)
         times = sorted(times)
         total = at = 0
         while at < len(times):
@@ -315,7 +210,7 @@ class Timeline:
             last = len(times)
             if place + 1 < len(self._starts):
                 last = bisect_left(times, self._starts[place + 1], at)
-            total += _online(self._at(place), times[at:last])
+            total += self._at(place).met(times[at:last])
             at = last
         return total
 
@@ -326,7 +221,7 @@ class Timeline:
             ``(times, online)``: whether somebody was online from each time on; ``online`` is one longer, its first
             place is for what lies before all times.
         """
-        times: list[int] = []
+        times = array("q")
         counts: list[int] = []
         for leaf in self.leaves():
             counts += leaf.counts[1:] if counts else leaf.counts
@@ -425,17 +320,11 @@ class Timeline:
             key = self._key(number)
             leaf = self._rows.kept(key)
             if leaf is None:
-                leaf = Leaf.decode(self._row(key))
+                leaf = Leaf.decode(row_at(self._rows, key))
                 self._rows.keep(key, leaf, leaf.nbytes)
         return leaf
 
     # -- rows
-
-    def _row(self, key: bytes) -> bytes:
-        row = self._rows.get(key)
-        if row is None:
-            raise LookupError(f"the row {key!r} is missing: the state is damaged; delete it, and it is restored")
-        return row
 
     def _text_key(self, sixteen: bytes) -> bytes:
         return b"c" + self._site + sixteen
@@ -446,15 +335,6 @@ class Timeline:
     @property
     def _index_key(self) -> bytes:
         return b"x" + self._site
-
-
-def _online(leaf: Leaf, times: Sequence[int]) -> int:
-    starts, counts = leaf.times, leaf.counts
-    total = 0
-    for time in times:
-        if counts[bisect_right(starts, time)]:
-            total += 1
-    return total
 
 
 def _text(identity: Identity) -> str:

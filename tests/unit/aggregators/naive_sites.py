@@ -15,6 +15,9 @@ class NaiveSites:
         self.retention_s = retention_s
         self.events: dict[str, list[SiteEvent]] = defaultdict(list)
 
+    def known(self) -> list[str]:
+        return [site for site in self.events if self.events[site]]
+
     def floor(self, site: str) -> int:
         if self.retention_s is None or not self.events[site]:
             return -(2**64)

@@ -1,0 +1,136 @@
+"""A leaf of a `aggregators.timeline.Timeline`: the statuses of some stretch of time, in its order.
+
+>>> leaf = Leaf(0, {7})
+>>> leaf.fill([SignedStatus(10, 8, True, b"a" * 16), SignedStatus(20, 7, False, "b"), SignedStatus(30, 8, False, "c")])
+>>> leaf.counts, leaf.met([5, 25, 30]), Leaf.decode(leaf.encode()).counts
+([1, 2, 1, 0], 2, [1, 2, 1, 0])
+
+Invariants, for ``n`` statuses:
+
+* ``times`` never falls;
+* ``counts[i]`` operators are online after ``i`` statuses; ``counts[0] == len(online)``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from struct import Struct
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+_HEAD = Struct("<qIII")
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[str])
+_STATUS_BYTES = 100
+"""What a status takes in memory: its time, four places in lists, its id."""
+
+Identity = bytes | str
+"""A status's id: the 16 bytes of a UUID, or the text of any other (only its hash is in the pile)."""
+
+
+class SignedStatus(NamedTuple):
+    """What a status tells."""
+
+    time: int
+    operator: int
+    online: bool
+    identity: Identity
+
+
+class Leaf:
+    """The statuses of ``[start, start of the next leaf)``."""
+
+    __slots__ = ("counts", "ids", "online", "operators", "start", "states", "times")
+
+    def __init__(self, start: int, online: set[int]) -> None:
+        self.start = start
+        self.online = online
+        """The operators online at the start."""
+        self.times = array("q")
+        self.operators: list[int] = []
+        self.states: list[bool] = []
+        self.ids: list[Identity] = []
+        self.counts = [len(online)]
+
+    def fill(self, statuses: Iterable[SignedStatus]) -> None:
+        """Append statuses in their order."""
+        online = set(self.online)
+        for time, operator, state, identity in statuses:
+            self.times.append(time)
+            self.operators.append(operator)
+            self.states.append(state)
+            self.ids.append(identity)
+            (online.add if state else online.discard)(operator)
+            self.counts.append(len(online))
+
+    def insert(self, at: int, status: SignedStatus) -> None:
+        """Insert a status that changes nothing yet: as many are online after it as before."""
+        self.times.insert(at, status.time)
+        self.operators.insert(at, status.operator)
+        self.states.insert(at, status.online)
+        self.ids.insert(at, status.identity)
+        self.counts.insert(at + 1, self.counts[at])
+
+    def statuses(self) -> Iterator[SignedStatus]:
+        """The statuses in their order."""
+        return map(SignedStatus, self.times, self.operators, self.states, self.ids)
+
+    def online_at_end(self) -> set[int]:
+        """The operators online after the last status."""
+        online = set(self.online)
+        for operator, state in zip(self.operators, self.states, strict=True):
+            (online.add if state else online.discard)(operator)
+        return online
+
+    def met(self, times: Iterable[int]) -> int:
+        """How many of ``times``, all of this leaf's stretch, lie where somebody was online."""
+        starts, counts = self.times, self.counts
+        total = 0
+        for time in times:
+            if counts[bisect_right(starts, time)]:
+                total += 1
+        return total
+
+    def encode(self) -> bytes:
+        """As a row."""
+        texts = [identity for identity in self.ids if isinstance(identity, str)]
+        codes = [
+            operator << 2 | isinstance(identity, str) << 1 | state
+            for operator, identity, state in zip(self.operators, self.ids, self.states, strict=True)
+        ]
+        parts = [
+            _HEAD.pack(self.start, len(self.online), len(self.times), len(texts)),
+            np.array(sorted(self.online), "<u4").tobytes(),
+            self.times.tobytes(),
+            np.array(codes, "<u4").tobytes(),
+            *[identity for identity in self.ids if isinstance(identity, bytes)],
+        ]
+        return b"".join([*parts, _encoder.encode(texts)] if texts else parts)
+
+    @classmethod
+    def decode(cls, row: bytes) -> Leaf:
+        """From a row."""
+        start, online, n, texts = _HEAD.unpack_from(row)
+        at = _HEAD.size
+        leaf = cls(start, set(np.frombuffer(row, "<u4", online, at).tolist()))
+        at += 4 * online
+        times = np.frombuffer(row, "<i8", n, at).tolist()
+        codes = np.frombuffer(row, "<u4", n, at + 8 * n).tolist()
+        at += 12 * n
+        end = at + 16 * (n - texts)
+        uuids = iter([row[i : i + 16] for i in range(at, end, 16)])
+        others = iter(_decoder.decode(row[end:]) if texts else ())
+        leaf.fill(
+            SignedStatus(time, code >> 2, bool(code & 1), next(others if code & 2 else uuids))
+            for time, code in zip(times, codes, strict=True)
+        )
+        return leaf
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, in bytes."""
+        return 700 + _STATUS_BYTES * len(self.times) + 40 * len(self.online)
