@@ -41,7 +41,7 @@ from ops.worker.reach import any_answers
 from ops.worker.stages import stages_of
 from processors import EngineSettings
 from processors.watchdog import tell_before_the_end
-from schemas.errors import BrokerUnreachable, LostInput, StreamgaugeError, TopicMismatch, UsageError
+from schemas.errors import BrokerUnreachable, StateRefused, StreamgaugeError, TopicMismatch, UsageError
 from schemas.schema import Schema
 
 FAILED = 70
@@ -69,7 +69,7 @@ class IdTaken(StreamgaugeError):
     """Another worker of this machine, with another ``--data``, serves the stream under this id."""
 
 
-FINAL = (UsageError, TopicMismatch, LostInput, IdTaken)
+FINAL = (UsageError, TopicMismatch, StateRefused, IdTaken)
 """Only a person can mend these; the process ends with the exit code that the worker is to end with."""
 
 
