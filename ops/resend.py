@@ -11,12 +11,14 @@ of two replays at once, the later one goes on and the former one ends without ha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from ops.kafka import client_logger
 from ops.letters import Letter
@@ -35,10 +37,12 @@ from schemas.wire import (
     ORIGIN,
     partition_of,
 )
+from sinks.committed import Place, committed_spans, place_of
 
 BATCH_LETTERS = 500
 BATCH_BYTES = 4 << 20
 TIMEOUT_S = 30.0
+SETTLE_S = 10.0
 LOST = "lost input "
 """How the reason of a letter begins that stands for a gap: there are no bytes to send back."""
 
@@ -64,6 +68,7 @@ class Resender:
         self._from_topic = FORMATS["jsonl"](schema)
         self._partitions = partitions
         self._failures: list[KafkaError] = []
+        self._ends: dict[Place, int] = {}
         properties: dict[str, Any] = {
             "compression.type": "lz4",
             **kafka,
@@ -89,6 +94,22 @@ class Resender:
                 batch, size = [], 0
         if batch:
             self._transaction(batch)
+
+    def settle(self, admin: AdminClient) -> None:
+        """Wait until everything that was sent can be read, 10 s at most.
+
+        A commit is acknowledged before its markers are in the topics: `dlq list`, asked at once, would show letters
+        that are on their way.
+        """
+        counts: dict[str, int] = {}
+        for topic, partition in self._ends:
+            counts[topic] = max(counts.get(topic, 0), partition + 1)
+        deadline = time.monotonic() + SETTLE_S
+        while time.monotonic() < deadline:
+            spans = committed_spans(admin, counts)
+            if all(spans[place].end >= end for place, end in self._ends.items()):
+                return
+            time.sleep(0.02)
 
     def _transaction(self, letters: list[Letter]) -> None:
         accepted = 0
@@ -130,9 +151,12 @@ class Resender:
             except BufferError:
                 self._producer.poll(0.1)
 
-    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._failures.append(error)
+            return
+        # The marker of the transaction comes behind the record.
+        self._ends[place_of(message)] = cast("int", message.offset()) + 2
 
     def _commit(self) -> None:
         """Commit; a time-out is no answer, so ask again (the call goes on where it was)."""

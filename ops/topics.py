@@ -70,6 +70,7 @@ def wanted(schema: Schema[Any]) -> list[Topic]:
     names = schema.topics
     merging = [names.partials, merge_topics(schema.name).changelog] if schema.merges else []
     return [
+        # The first is the one whose partition count decides.
         # LogAppendTime: `in the future` and the age of lag are measured against the broker's clock, not a client's.
         Topic(names.input, None, {"message.timestamp.type": "LogAppendTime"}),
         Topic(names.summaries, None, _COMPACTED, ("cleanup.policy",)),
@@ -108,12 +109,18 @@ def ensure(
     admin = admin or connect(kafka)
     topics = wanted(schema)
     have = admin.list_topics(timeout=10).topics
-    count = _stream_count(topics, have, partitions)
-    missing = [topic for topic in topics if topic.name not in have]
-    _check_config(admin, [topic for topic in topics if topic.name in have])
-    made = _create(admin, missing, count, replication) if missing else []
-    # Also those that exist: somebody else may be making them at this moment.
-    _await_leaders(admin, [topic.name for topic in topics])
+    made: list[str] = []
+    # What one broker says may lag behind: a topic that it does not list may exist. So the input topic comes first,
+    # alone, and its count, whoever made it, decides for the rest.
+    for step in (topics[:1], topics):
+        count = _stream_count(topics, have, partitions)
+        missing = [topic for topic in step if topic.name not in have]
+        _check_config(admin, [topic for topic in topics if topic.name in have])
+        if missing:
+            made += _create(admin, missing, count, replication)
+        # Also those that exist: somebody else may be making them at this moment.
+        have = _await_leaders(admin, [topic.name for topic in step])
+    _stream_count(topics, have, partitions)
     return made
 
 
@@ -226,8 +233,14 @@ def _create(admin: AdminClient, topics: list[Topic], count: int, replication: in
     return made
 
 
-def _await_leaders(admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic) -> None:
-    """Wait until every partition has a leader that answers: a client that comes next must find them."""
+def _await_leaders(
+    admin: AdminClient, names: list[str], clock: Callable[[], float] = time.monotonic
+) -> Mapping[str, TopicMetadata]:
+    """Wait until every partition has a leader that answers: a client that comes next must find them.
+
+    Returns:
+        All topics there are then.
+    """
     from sinks.committed import committed_spans
 
     deadline = clock() + _VISIBLE_S
@@ -235,7 +248,7 @@ def _await_leaders(admin: AdminClient, names: list[str], clock: Callable[[], flo
         have = admin.list_topics(timeout=10).topics
         if all(name in have and all(p.leader >= 0 for p in have[name].partitions.values()) for name in names):
             committed_spans(admin, {name: len(have[name].partitions) for name in names})
-            return
+            return have
         if clock() > deadline:
             raise StreamgaugeError(f"{', '.join(names)}: no leader after {_VISIBLE_S:g} s; are all brokers up?")
         time.sleep(0.05)

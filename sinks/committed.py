@@ -99,6 +99,7 @@ class CommittedReader:
     ) -> None:
         properties: dict[str, Any] = {
             "group.id": group,
+            "reconnect.backoff.max.ms": 1_000,  # 10 s by default: as long again after a short outage
             **kafka,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,

@@ -138,6 +138,7 @@ def replay(settings: Settings, stream: str, letter_ids: tuple[str, ...], reason:
             else:
                 chosen = _chosen(letters, reason, with_sent=False)
             resender.send(sendable(chosen))
+        resender.settle(admin)
     except KeyboardInterrupt:
         console.warn(f"interrupted: {resender.accepted} were sent back; run the same command again for the rest")
         raise

@@ -98,6 +98,8 @@ def clean_broker(kafka: dict[str, Any]) -> None:
     if topics:
         for deleted in admin.delete_topics(topics, operation_timeout=ANSWER_S).values():
             deleted.result()
+        while not admin.list_topics(timeout=ANSWER_S).topics.keys().isdisjoint(topics):
+            pass  # the broker's view of itself lags behind what it has removed
     groups = [group.group_id for group in admin.list_consumer_groups().result().valid]
     if groups:
         for group, described in admin.describe_consumer_groups(groups).items():

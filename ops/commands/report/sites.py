@@ -77,7 +77,7 @@ def _table(
     operators: bool,
     coverage: bool,
 ) -> tuple[Table, set[str]]:
-    """The table, and which sites are known."""
+    """The table, and which of ``sites`` have a summary."""
     from ops.ask import ask_views
     from ops.kafka import client_logger, connect
     from ops.reports import sites as reports
@@ -85,14 +85,14 @@ def _table(
     from sinks.summaries import summaries
 
     admin = connect(settings.kafka)
-    known: set[str] = set()
+    from_state = at is not None or by is not None or operators
+    found: list[Any] = []
+    if sites or not from_state:
+        found = summaries(settings.kafka, admin, SITES, client_logger(), sites)
+    known = {summary["site_id"] for summary in found} if sites else set[str]()
 
     def answers(name: str, **arguments: str) -> Iterator[tuple[str, Any]]:
-        wanted = set(sites)
-        for site, answer in ask_views(settings.kafka, admin, SITES, name, arguments, sites):
-            if not wanted or site in wanted:
-                known.add(site)
-                yield site, answer
+        return ask_views(settings.kafka, admin, SITES, name, arguments, sites)
 
     if by is not None:
         return reports.periods(answers("by", period=by)), known
@@ -100,7 +100,4 @@ def _table(
         return reports.operators(answers("operators")), known
     if at is not None:
         found = [answer for _, answer in answers("at", ts=str(at))]
-    else:
-        found = summaries(settings.kafka, admin, SITES, client_logger(), sites)
-        known.update(summary["site_id"] for summary in found)
     return reports.coverage(found) if coverage else reports.totals(found, rank=rank), known
