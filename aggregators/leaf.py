@@ -17,7 +17,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -44,7 +44,7 @@ class SignedStatus(NamedTuple):
 class Leaf:
     """The statuses of ``[start, start of the next leaf)``."""
 
-    __slots__ = ("counts", "ids", "online", "operators", "start", "states", "times")
+    __slots__ = ("codes", "counts", "ids", "online", "operators", "start", "times")
 
     def __init__(self, start: int, online: set[int]) -> None:
         self.start = start
@@ -52,7 +52,8 @@ class Leaf:
         """The operators online at the start."""
         self.times = array("q")
         self.operators: list[int] = []
-        self.states: list[bool] = []
+        self.codes = array("I")
+        """As in the row: ``operator << 2 | the id is a text << 1 | online``."""
         self.ids: list[Identity] = []
         self.counts = [len(online)]
 
@@ -62,7 +63,7 @@ class Leaf:
         for time, operator, state, identity in statuses:
             self.times.append(time)
             self.operators.append(operator)
-            self.states.append(state)
+            self.codes.append(_code(operator, state, identity))
             self.ids.append(identity)
             (online.add if state else online.discard)(operator)
             self.counts.append(len(online))
@@ -71,19 +72,28 @@ class Leaf:
         """Insert a status that changes nothing yet: as many are online after it as before."""
         self.times.insert(at, status.time)
         self.operators.insert(at, status.operator)
-        self.states.insert(at, status.online)
+        self.codes.insert(at, _code(status.operator, status.online, status.identity))
         self.ids.insert(at, status.identity)
         self.counts.insert(at + 1, self.counts[at])
 
+    def replace(self, at: int, status: SignedStatus) -> None:
+        """Replace the status at a place by another of the same time and operator; `counts` stay as they are."""
+        self.codes[at] = _code(status.operator, status.online, status.identity)
+        self.ids[at] = status.identity
+
+    def is_online(self, at: int) -> bool:
+        """Whether the status at a place signs on."""
+        return self.codes[at] & 1 != 0
+
     def statuses(self) -> Iterator[SignedStatus]:
         """The statuses in their order."""
-        return map(SignedStatus, self.times, self.operators, self.states, self.ids)
+        return map(SignedStatus, self.times, self.operators, [code & 1 != 0 for code in self.codes], self.ids)
 
     def online_at_end(self) -> set[int]:
         """The operators online after the last status."""
         online = set(self.online)
-        for operator, state in zip(self.operators, self.states, strict=True):
-            (online.add if state else online.discard)(operator)
+        for operator, code in zip(self.operators, self.codes, strict=True):
+            (online.add if code & 1 else online.discard)(operator)
         return online
 
     def met(self, times: Iterable[int]) -> int:
@@ -97,19 +107,14 @@ class Leaf:
 
     def encode(self) -> bytes:
         """As a row."""
-        texts = [identity for identity in self.ids if isinstance(identity, str)]
-        codes = [
-            operator << 2 | isinstance(identity, str) << 1 | state
-            for operator, identity, state in zip(self.operators, self.ids, self.states, strict=True)
-        ]
-        parts = [
-            _HEAD.pack(self.start, len(self.online), len(self.times), len(texts)),
-            np.array(sorted(self.online), "<u4").tobytes(),
-            self.times.tobytes(),
-            np.array(codes, "<u4").tobytes(),
-            *[identity for identity in self.ids if isinstance(identity, bytes)],
-        ]
-        return b"".join([*parts, _encoder.encode(texts)] if texts else parts)
+        ids = self.ids
+        texts = [identity for identity in ids if isinstance(identity, str)]
+        if texts:
+            ids = [*[identity for identity in ids if isinstance(identity, bytes)], _encoder.encode(texts)]
+        head = _HEAD.pack(self.start, len(self.online), len(self.times), len(texts))
+        online = array("I", sorted(self.online))
+        columns = (head, online.tobytes(), self.times.tobytes(), self.codes.tobytes())
+        return b"".join([*columns, *cast("list[bytes]", ids)])
 
     @classmethod
     def decode(cls, row: bytes) -> Leaf:
@@ -134,3 +139,7 @@ class Leaf:
     def nbytes(self) -> int:
         """Memory, in bytes."""
         return 700 + _STATUS_BYTES * len(self.times) + 40 * len(self.online)
+
+
+def _code(operator: int, online: bool, identity: Identity) -> int:
+    return operator << 2 | isinstance(identity, str) << 1 | online

@@ -152,13 +152,13 @@ class Timeline:
         if at < end and times[at] == time:  # this operator's status of this time: which of the two holds?
             if _text(leaf.ids[at]) >= _text(identity):
                 return
-            was = leaf.states[at]
-            leaf.states[at], leaf.ids[at] = state, identity
+            was = leaf.is_online(at)
+            leaf.replace(at, SignedStatus(time, operator, state, identity))
         else:
             before -= 1
             while before >= 0 and operators[before] != operator:
                 before -= 1
-            was = leaf.states[before] if before >= 0 else operator in leaf.online
+            was = leaf.is_online(before) if before >= 0 else operator in leaf.online
             leaf.insert(at, SignedStatus(time, operator, state, identity))
         if was != state:
             self._shift(place, leaf, at, 1 if state else -1)
