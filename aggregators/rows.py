@@ -38,17 +38,17 @@ class Store(Protocol):
         """The row at ``key``."""
         ...
 
-    def scan(self, start: bytes, end: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of ``[start, end)`` in key order."""
+    def scan(self, start: bytes, end: bytes, /, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of ``[start, end)`` in key order, or the last first."""
         ...
 
 
 class MemoryStore(dict[bytes, bytes]):
     """A store in memory."""
 
-    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of ``[start, end)`` in key order."""
-        for key in sorted(k for k in self if start <= k < end):
+    def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of ``[start, end)`` in key order, or the last first."""
+        for key in sorted((k for k in self if start <= k < end), reverse=reverse):
             yield key, self[key]
 
     def write(self, changes: Changes) -> None:
@@ -146,17 +146,17 @@ class Rows:
         self.dirty_bytes += -len(dirty[key] or b"") if key in dirty else len(key)
         dirty[key] = None
 
-    def range(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of ``[start, end)`` in key order, as they are when the iteration begins."""
+    def range(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of ``[start, end)`` in key order, or the last first, as they are when the iteration begins."""
         newest: dict[bytes, bytes | None] = {}
         for changes in (*self._under_way, self._dirty):
             newest.update((k, v) for k, v in changes.items() if start <= k < end)
         if not newest:
-            yield from self._store.scan(start, end)
+            yield from self._store.scan(start, end, reverse=reverse)
             return
-        ours = ((k, 0, newest[k]) for k in sorted(newest))
-        stored = ((k, 1, v) for k, v in self._store.scan(start, end) if k not in newest)
-        for key, _, value in heapq.merge(ours, stored):
+        ours = ((k, 0, newest[k]) for k in sorted(newest, reverse=reverse))
+        stored = ((k, 1, v) for k, v in self._store.scan(start, end, reverse=reverse) if k not in newest)
+        for key, _, value in heapq.merge(ours, stored, reverse=reverse):
             if value is not None:
                 yield key, value
 

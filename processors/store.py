@@ -122,19 +122,27 @@ class RocksStore:
         """
         return self._get(key)
 
-    def scan(self, start: bytes, end: bytes, /) -> Iterator[tuple[bytes, bytes]]:
-        """The rows of ``[start, end)`` in key order."""
+    def scan(self, start: bytes, end: bytes, /, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of ``[start, end)`` in key order, or the last first."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
         # Not `items()`: it ends at a block that cannot be read as if that were the end of the rows.
         iterator = self._db.iter(options)
-        iterator.seek(start)
+        if reverse:
+            iterator.seek_to_last()
+        else:
+            iterator.seek(start)
         while iterator.valid():
             key, value = iterator.key(), iterator.value()
             if not isinstance(key, bytes) or not isinstance(value, bytes):
                 raise StateError(f"the state at {self.path} holds something that is no row; delete the directory")
+            if key < start:
+                break
             yield key, value
-            iterator.next()
+            if reverse:
+                iterator.prev()
+            else:
+                iterator.next()
         try:
             iterator.status()
         except Exception as error:

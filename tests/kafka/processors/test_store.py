@@ -38,6 +38,17 @@ def test_rows_and_offset_move_together(tmp_path: Path, memory: StoreMemory) -> N
     store.close()
 
 
+def test_a_scan_gives_the_last_row_first_when_asked(tmp_path: Path, memory: StoreMemory) -> None:
+    """From what is before the end, down to the start, whether or not there are rows at the borders."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    store.write({key.encode(): b"" for key in "bdf"}, 0)
+    for start, end in ("bf", "ag", "ce", "gh", "aa", "cd"):
+        found = [key for key, _ in store.scan(start.encode(), end.encode())]
+        assert found == [key.encode() for key in "bdf" if start <= key < end]
+        assert [key for key, _ in store.scan(start.encode(), end.encode(), reverse=True)] == found[::-1]
+    store.close()
+
+
 def test_a_killed_process_loses_no_write(tmp_path: Path, memory: StoreMemory) -> None:
     """RocksDB's log is on, so that kill -9 costs no restore."""
     code = (

@@ -62,6 +62,7 @@ class RowsAsDict(RuleBasedStateMachine):
     def range(self, start: bytes, end: bytes) -> None:
         expected = [(key, self.model[key]) for key in sorted(self.model) if start <= key < end]
         assert list(self.rows.range(start, end)) == expected
+        assert list(self.rows.range(start, end, reverse=True)) == expected[::-1]
 
     @invariant()
     def open_epoch_is_weighed(self) -> None:
