@@ -72,18 +72,20 @@ def outcome(
     store, memory = MemoryStore(), Memory()
     rows = Rows(store, memory=memory)
     done = Outcome({}, {}, {})
+    entities: set[str] = set()
     borders = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(records)), len(records)]
     for first, last in pairwise(borders):
         part = records[first:last]
         changes = aggregator.update(rows, Batch(part, [broker_ms] * len(part)))
+        entities.update(changes.entities)
         done.refused += [(first + index, reason) for index, reason in changes.refused]
         epoch = rows.take()
         store.write(epoch)
         rows.settled(epoch)
         if forget:
             rows.forget_all()
+    done.summaries = {entity: aggregator.summary(rows, entity) for entity in entities}
     for key in aggregator.keys(rows):
-        done.summaries[key] = aggregator.summary(rows, key)
         for name, arguments in views:
             answer = _answer(aggregator, rows, key, name, arguments)
             done.answers[key, name, str(sorted(arguments.items()))] = answer
