@@ -12,6 +12,7 @@ A row travels as a JSON object with its columns' names; the schema's own types a
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,15 @@ def row_of(fields: Iterable[str]) -> str:
     return ",".join(
         '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) is not None else field for field in fields
     )
+
+
+def fields_of(row: str) -> list[str]:
+    """The fields of a row that `row_of` made.
+
+    >>> fields_of('a,"b,c",d')
+    ['a', 'b,c', 'd']
+    """
+    return row.split(",") if '"' not in row else next(csv.reader([row], strict=True))
 
 
 class Column(NamedTuple):
