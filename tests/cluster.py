@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,10 +26,10 @@ import psutil
 
 from ops.broker import LocalBroker
 from ops.broker.launch import free_port
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
-LOOK_EVERY_S = 0.1
 RESTART_S = 1.0
 ENGINE_S = 10.0
 
@@ -98,12 +98,8 @@ class Cluster:
         Raises:
             TimeoutError: one did not.
         """
-        deadline = time.monotonic() + seconds
         for name in self.workers:
-            while not self.is_ready(name):
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{name} is not ready after {seconds:g} s: {self.folder / name}.log")
-                time.sleep(LOOK_EVERY_S)
+            until(lambda name=name: self.is_ready(name), f"{name} is ready: {self.folder / name}.log", seconds)
 
     def is_ready(self, name: str) -> bool:
         """Whether the worker called ``name`` ever said so."""
@@ -159,9 +155,8 @@ class Cluster:
 
     def _wait_for_engine(self, name: str) -> None:
         """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
-        deadline = time.monotonic() + ENGINE_S
-        while len(tree_of(self.workers[name].pid)) < 2 and time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY_S)
+        with suppress(TimeoutError):
+            until(lambda: len(tree_of(self.workers[name].pid)) > 1, f"an engine process of {name}", ENGINE_S)
 
     def kill_broker(self, away_s: float) -> str:
         """Kill the broker; it starts again on its port ``away_s`` seconds later, while other things happen."""

@@ -102,7 +102,7 @@ def send_bad(kafka: Mapping[str, str], values: list[bytes], within_s: float) -> 
         if error is None and partition is not None and offset is not None:
             sent[partition, offset] = message.value() or b""
 
-    producer = Producer({**kafka, "enable.idempotence": True, "message.timeout.ms": 0})
+    producer = Producer({**kafka, "enable.idempotence": True, "message.timeout.ms": 0, "log_level": 0})
     begin = time.monotonic()
     for number, value in enumerate(values):
         producer.poll(max(0.0, begin + within_s * number / len(values) - time.monotonic()))

@@ -8,9 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import namedtuple
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from ops.broker import LocalBroker, running_bootstrap
 from ops.broker.home import Home
 from ops.broker.launch import free_port
 from schemas.errors import StreamgaugeError
+from tests.waiting import until
 
 
 def program(data: Path, *words: str) -> list[str]:
@@ -32,13 +31,6 @@ def program(data: Path, *words: str) -> list[str]:
 def run(data: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment}
     return subprocess.run(program(data, *words), capture_output=True, text=True, check=False, env=env)
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def ask_ps(column: str, pid: int) -> str:

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+from tests.waiting import until
 
 PROGRAM = Path(sys.executable).with_name("streamgauge")
 PATIENCE_S = 100
@@ -33,14 +34,6 @@ def demo(folder: Path) -> Generator[subprocess.Popen[str]]:
     finally:
         running.kill()  # all that it started ends with it
         running.communicate()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {PATIENCE_S} s")
-        time.sleep(0.05)
 
 
 def test_the_demo_prints_the_known_answer_and_leaves_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,12 @@ from ops.samples import sample_of
 from ops.topics import ensure
 from ops.worker import directory
 from schemas.sites import SITES
+from tests.waiting import until
 
 PROGRAM = Path(sys.executable).with_name("streamgauge")
 SAMPLE = sample_of("sites")
 PATIENCE_S = 60
 STOP_S = 10
-
-
-def until(condition: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
-    """Wait until ``condition`` gives something true."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s: {condition}")
-        time.sleep(0.05)
-    return found
 
 
 class Running:
@@ -57,7 +47,7 @@ class Running:
 
     def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
         """The line that says ``event``, once it has been said so often."""
-        return until(lambda: len(self.events(event)) >= times and self.events(event)[-1])
+        return until(lambda: self.events(event)[times - 1 :])[-1]
 
     def get(self, path: str) -> tuple[int, str]:
         """Ask its HTTP."""

@@ -7,8 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,21 +158,6 @@ def shell(kafka: dict[str, Any], tmp_path: Path) -> Iterator[Shell]:
     opened = Shell(kafka, tmp_path)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def until() -> Callable[[Callable[[], Any]], Any]:
-    """Wait until a condition gives something true."""
-
-    def wait(condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (found := condition()):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {PATIENCE_S} s: {condition}")
-            time.sleep(0.05)
-        return found
-
-    return wait
 
 
 def result(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

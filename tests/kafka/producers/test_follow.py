@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tests.kafka.producers.conftest import Shell, event
+from tests.waiting import until
 
 
 def write(path: Path, *numbers: int) -> None:
@@ -14,9 +13,7 @@ def write(path: Path, *numbers: int) -> None:
         file.write(b"".join(event(number) + b"\n" for number in numbers))
 
 
-def test_nothing_is_lost_when_following_is_killed_between_two_rotations(
-    shell: Shell, until: Callable[..., Any]
-) -> None:
+def test_nothing_is_lost_when_following_is_killed_between_two_rotations(shell: Shell) -> None:
     """Written before, while and after nobody runs, in files renamed meanwhile; an interrupt says how to go on."""
     log = shell.folder / "app.log"
     first = shell.start("replay", "sites", "--follow", "app.log")

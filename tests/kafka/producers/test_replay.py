@@ -13,6 +13,7 @@ import zstandard
 from ops.samples import sample_of
 from schemas.wire import partition_of
 from tests.kafka.producers.conftest import Shell, event, result
+from tests.waiting import until
 
 (SAMPLE,) = sample_of("sites").paths  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -84,7 +85,7 @@ def test_the_largest_record_and_the_longest_key_are_taken(shell: Shell) -> None:
     assert ["with its key" in letter["reason"] for letter in result(done)["dead_letters"]] == [True]
 
 
-def test_the_command_that_an_interrupt_prints_sends_exactly_the_rest(shell: Shell, until: Callable[..., Any]) -> None:
+def test_the_command_that_an_interrupt_prints_sends_exactly_the_rest(shell: Shell) -> None:
     """In the second file of a directory, at a rate, with a blank and a bad line: nothing twice, nothing lost."""
     logs = shell.folder / "logs $1"
     logs.mkdir()
@@ -103,7 +104,7 @@ def test_the_command_that_an_interrupt_prints_sends_exactly_the_rest(shell: Shel
     assert shell.values() == sorted(lines)
 
 
-def test_an_interrupt_ends_the_wait_for_input(shell: Shell, until: Callable[..., Any]) -> None:
+def test_an_interrupt_ends_the_wait_for_input(shell: Shell) -> None:
     """What came through the pipe before is acknowledged; SIGTERM does the same."""
     running = shell.start("replay", "sites", "-")
     assert running.process.stdin is not None
@@ -130,9 +131,7 @@ def test_a_damaged_file_ends_with_what_could_be_read_of_it(shell: Shell) -> None
     assert shell.values() == sorted(text.splitlines()[1:])
 
 
-def test_an_outage_of_the_broker_is_ridden_out(
-    fresh_broker: Callable[[], Any], tmp_path: Path, until: Callable[..., Any]
-) -> None:
+def test_an_outage_of_the_broker_is_ridden_out(fresh_broker: Callable[[], Any], tmp_path: Path) -> None:
     """Killed and started again midway: everything is accepted, and is there once."""
     broker = fresh_broker()
     shell = Shell(broker.kafka, tmp_path)

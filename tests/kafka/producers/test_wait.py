@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 from tests.kafka.producers.conftest import Shell, event, result
+from tests.waiting import until
 
 
 def test_waiting_without_a_worker_ends_with_the_time(shell: Shell) -> None:
@@ -19,7 +18,7 @@ def test_waiting_without_a_worker_ends_with_the_time(shell: Shell) -> None:
     assert shell.run("replay", "sites", "-", "--wait", "--timeout", "500ms", stdin=b"\n").returncode == 0
 
 
-def test_an_interrupt_ends_the_wait_and_keeps_what_was_sent(shell: Shell, until: Callable[..., Any]) -> None:
+def test_an_interrupt_ends_the_wait_and_keeps_what_was_sent(shell: Shell) -> None:
     """There is nothing to go on with: the message says so."""
     (shell.folder / "a.jsonl").write_bytes(event(1))
     running = shell.start("replay", "sites", "a.jsonl", "--wait")
