@@ -51,15 +51,25 @@ WRONG_PARTITION = "wrong partition"
 
 @dataclass(frozen=True)
 class Counting:
-    """What a person can set about counting. Times are event time in milliseconds; None is "unlimited" or "off"."""
+    """What a person can set about counting. Times are event time in milliseconds."""
 
     retention_ms: int | None = None
+    """None: unlimited."""
     max_ahead_ms: int | None = None
+    """0: off. None: nobody said anything, see `ahead_ms`."""
     idle_ms: int = 30 * 60_000
     grace_ms: int = 5 * 60_000
     threshold: float = 0.3
     dimensions: tuple[str, ...] = ()
     sketch: bool = False
+
+    def ahead_ms(self, default: int | None = None) -> int | None:
+        """How far a record's event time may be ahead of the broker's clock; None: any.
+
+        Args:
+            default: of the stream, where nobody said anything.
+        """
+        return default if self.max_ahead_ms is None else self.max_ahead_ms or None
 
 
 class Aggregator(ABC, Generic[R]):

@@ -54,7 +54,8 @@ class Sites(Aggregator[SiteEvent]):
 
     def __init__(self, counting: Counting, sizes: Sizes | None = None) -> None:
         self._sizes = sizes or Sizes()
-        self._ahead_ms = counting.max_ahead_ms
+        self._ahead_ms = counting.ahead_ms()
+        self.needs_broker_time = self._ahead_ms is not None
         self._retention = None if counting.retention_ms is None else counting.retention_ms // 1000
 
     def update(self, rows: Rows, batch: Batch[SiteEvent]) -> Changes:

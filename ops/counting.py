@@ -20,7 +20,7 @@ def counting(settings: Settings) -> Counting:
     """The counting rules that ``settings`` say."""
     return Counting(
         retention_ms=settings[RETENTION],
-        max_ahead_ms=settings[MAX_AHEAD] or None,
+        max_ahead_ms=settings[MAX_AHEAD],
         idle_ms=settings[IDLE],
         grace_ms=settings[GRACE],
         threshold=settings[THRESHOLD],
