@@ -38,10 +38,10 @@ class Recount:
         self.rejected = 0
         """What `replay` would reject."""
         self.refused = 0
-        """What only state can refuse (``too late``)."""
+        """What only a worker can refuse: what state says (``too late``), and what the configuration does."""
         self._stream = stream
         self._aggregator = stream.aggregator(counting)
-        self._decoder = stream.schema.decoder
+        self._decoder = stream.schema.with_fields(counting.dimensions).decoder
         self._store = MemoryStore()
         self._rows = Rows(self._store)
         self._waiting: list[bytes] = []
@@ -75,13 +75,14 @@ class Recount:
 
     def _count(self) -> None:
         """Count what waits, as one epoch."""
-        records = self._decoder.decode(self._waiting).records
+        decoded = self._decoder.decode(self._waiting)
+        records = decoded.records
         self._waiting = []
         # No broker took these in: the moment at which they are read stands for it.
         times = [int(time.time() * 1000)] * len(records) if self._aggregator.needs_broker_time else []
         changes = self._aggregator.update(self._rows, Batch(records, times))
         self.records += len(records)
-        self.refused += len(changes.refused)
+        self.refused += len(changes.refused) + len(decoded.bad)
         self._entities.update(changes.entities)
         epoch = self._rows.take()
         self._store.write(epoch)

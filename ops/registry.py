@@ -65,7 +65,19 @@ def _sites() -> Stream:
     return Stream(SITES, count, command)
 
 
-_BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites}
+def _sessions() -> Stream:
+    from ops.commands.report.sessions import command
+    from schemas.sessions import SESSIONS
+
+    def count(counting: Counting) -> Aggregator[Any]:
+        from aggregators.sessions import Sessions
+
+        return Sessions(counting)
+
+    return Stream(SESSIONS, count, command)
+
+
+_BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites, "sessions": _sessions}
 
 
 def names() -> tuple[str, ...]:

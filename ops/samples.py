@@ -40,7 +40,10 @@ class Sample:
         return (DATA / self.stream / self.expected).read_bytes()
 
 
-_SAMPLES = (Sample("sites", ("small_input.jsonl",), (), "small_output.txt"),)
+_SAMPLES = (
+    Sample("sites", ("small_input.jsonl",), (), "small_output.txt"),
+    Sample("sessions", ("simulated.jsonl",), (), "report.txt"),
+)
 
 
 def sample_of(stream: str) -> Sample | None:

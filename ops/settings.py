@@ -279,7 +279,7 @@ GRACE: Setting[int] = Setting(
 THRESHOLD: Setting[float] = Setting(
     "threshold", _share, "sessions: the CPU share over which a sample or a peak is high.",
     "The share that the first readers asked about.",
-    0.3, "0.3", "SHARE", minimum=0, maximum=1, commands=("worker", "verify"),
+    0.3, "0.3", "SHARE", minimum=0, maximum=1, commands=("worker", "verify", "report"),
 )  # fmt: skip
 DIMENSIONS: Setting[tuple[str, ...]] = Setting(
     "dimensions", _names, "sessions: further fields of the records to drill down by (os,activity).",

@@ -6,11 +6,14 @@
 (1073741824, 500000000, '1.5 KiB')
 >>> format_duration(5_400_000)
 '1h30m'
+>>> moment_ms("2021-11-03T20:33:19+01:00"), moment_ms("1635967999000")
+(1635967999000, 1635967999000)
 """
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 _MILLISECONDS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _BYTES = {"": 1, "b": 1} | {
@@ -37,6 +40,24 @@ def duration_ms(text: str) -> int:
         raise ValueError(f"{text!r} is no duration (500ms, 5s, 30m, 12h, 7d)")
     parts = re.findall(rf"({_NUMBER})(ms|[smhdw])", text)
     return round(sum(float(number) * _MILLISECONDS[unit] for number, unit in parts))
+
+
+def moment_ms(text: str) -> int:
+    """Read a moment: ISO 8601 with a zone, or epoch milliseconds.
+
+    Raises:
+        ValueError: with the reason, fit to be shown.
+    """
+    text = text.strip()
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no moment (2021-11-03T20:33:19Z, or epoch milliseconds)") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no zone: is it {text}Z, or {text}+01:00?")
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def size_bytes(text: str) -> int:

@@ -63,7 +63,7 @@ def command(settings: Settings, stream: str, paths: tuple[str, ...]) -> int:
     console.say(
         f"recomputed {len(expected):,} summaries from {recount.records:,} records"
         + (f"; {recount.rejected:,} lines cannot be read, as replay would say" if recount.rejected else "")
-        + (f"; {recount.refused:,} records refused (too late)" if recount.refused else "")
+        + (f"; {recount.refused:,} records refused, as a worker would" if recount.refused else "")
     )
     _show(settings, stream, recount, len(expected), found)
     if found:

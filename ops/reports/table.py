@@ -71,9 +71,12 @@ class Table:
 def _plain(value: Value) -> str:
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value if value.isprintable() else value.translate(_ESCAPES)
-    return str(value)
+    return printable(value) if isinstance(value, str) else str(value)
+
+
+def printable(text: str) -> str:
+    r"""A text that can do no harm to a terminal: control characters as ``\u00XX``."""
+    return text if text.isprintable() else text.translate(_ESCAPES)
 
 
 _ESCAPES = {code: f"\\u{code:04x}" for code in (*range(0x20), *range(0x7F, 0xA0))}

@@ -113,15 +113,16 @@ class Child:
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         threading.Thread(target=self._end_with_worker, args=(loop,), name="lifeline", daemon=True).start()
         stream = stream_named(self._order.stream)
+        schema = stream.schema.with_fields(self._order.counting.dimensions)
         self._tell("waiting", f"the engine asks for a broker at {self._brokers}")
-        partitions = await self._broker_ready(lambda: self._topics(stream.schema))
+        partitions = await self._broker_ready(lambda: self._topics(schema))
         if partitions is None:
             return
         await self._broker_ready(self._refuse_taken_id)
         if self._stopping.is_set():
             return
         self._tell("restoring", "the engine joins its group")
-        engine = stages_of(stream.schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
+        engine = stages_of(schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
         runner = None
         if self._order.listen_fd >= 0:
             runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner)

@@ -15,7 +15,7 @@ from typing import cast
 
 from schemas.errors import UsageError
 
-GENERATORS = {"sites": "producers.simulate.sites"}
+GENERATORS = {"sites": "producers.simulate.sites", "sessions": "producers.simulate.sessions"}
 """The module of each stream that has a generator."""
 
 

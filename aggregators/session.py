@@ -1,0 +1,437 @@
+"""One session: its totals, and the detail that a late record may still change.
+
+>>> from aggregators.rows import MemoryStore, Rows
+>>> from schemas.sessions import SessionRecord
+>>> session = Session(Rows(MemoryStore()), "a", Rules())
+>>> session.count(SessionRecord(7_000, "a", cpu=0.5), clock=7_000)
+>>> session.count(SessionRecord(6_000, "a", state="login"), clock=7_000)        # comes later, happened before
+>>> session.settle()
+>>> session.head.shares[RANKS["login"]].count, session.head.peak
+(1, Peak(mean=0.5, window=1, rank=2))
+
+The totals (`aggregators.session_head`) count every sample from the moment it arrives. The detail (windows of samples,
+and where states begin) is kept to correct them: a state that arrives late moves the samples of the interval that it
+rules from one state's share to another's, and nothing else. What is *folded* cannot change any more: its windows are
+deleted, of its states the last remains, of its peaks the highest. A record for it is too late.
+
+The floor, the first window that is not folded, rises
+
+* with the session's own greatest timestamp, the grace behind it;
+* beyond the end of the session when that is over: idle gap and grace after it was last touched, or only the grace when
+  its latest state is ``over``. This is measured by the partition's clock, so that an old log is not late because of a
+  new one that was read before.
+
+It rises record by record, whatever batches they come in; the rows follow in `settle`, at the end of a batch.
+
+| row | what |
+|---|---|
+| ``s`` session | its `Head` |
+| ``d`` session | the numbers of its windows that are not folded |
+| ``w`` session, window, page | a page of such a window (`aggregators.session_window`) |
+| ``i`` moment, session | when to look whether it has ended, or is to be forgotten: one for a session at most |
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import msgspec
+from msgspec import UNSET
+
+from aggregators import exact, session_head
+from aggregators.aggregator import TOO_LATE
+from aggregators.rows import Rows
+from aggregators.session_head import RANKS, Head, Peak
+from aggregators.session_window import WINDOW_MS, Window, is_full, plain, rich
+from schemas.sessions import Further, SessionRecord
+
+HEADS, HEADS_END = b"s", b"t"
+INDEX = b"i"
+_WINDOWS, _PAGES = b"d", b"w"
+_PAGE = struct.Struct(">QI")
+_MOMENT = struct.Struct(">Q")
+_SIGN = 1 << 63
+
+MOMENT_MS = 60_000
+"""How exact the index is. A session that is read later than it ended is treated as if it had been seen to in time."""
+_OVER = RANKS["over"]
+_NEVER = 1 << 80
+_HEAD_BYTES = 3_000
+"""What a session takes in memory beside its windows, about."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a person can set: when sessions end, and what is high."""
+
+    idle_ms: int = 30 * 60_000
+    grace_ms: int = 5 * 60_000
+    retention_ms: int | None = None
+    threshold: float = 0.3
+    further: tuple[Further, ...] = ()
+
+
+def index_from(moment: int) -> bytes:
+    """Where the index rows of a moment begin."""
+    return INDEX + _MOMENT.pack(moment + _SIGN)
+
+
+def session_at(index_key: bytes) -> str:
+    """Whose index row this is."""
+    return index_key[len(INDEX) + _MOMENT.size :].decode()
+
+
+class Session:
+    """One session.
+
+    Args:
+        rows: of its partition.
+        name: its id.
+        rules: of counting.
+        row: its head as stored; None: it is new.
+    """
+
+    def __init__(self, rows: Rows, name: str, rules: Rules, row: bytes | None = None) -> None:
+        self._rows = rows
+        self._rules = rules
+        self._name = name.encode()
+        self.key = HEADS + self._name
+        self.fresh = row is None
+        """Whether nothing is known of it: it is new, or its retention is over."""
+        self.dirty = False
+        """Whether this batch has changed it."""
+        self.nbytes = _HEAD_BYTES
+        """What it takes in memory, about."""
+        self._detail: dict[int, Window] = {}
+        self._numbers: list[int] = []
+        """Of the windows, ascending."""
+        self._stored_numbers: list[int] = []
+        self._times: list[int] = []
+        """When states begin, ascending."""
+        self._ranks: list[int] = []
+        """Which."""
+        self._sampled: set[int] = set()
+        """Windows that got samples in this batch."""
+        self._written: set[int] = set()
+        """Windows that got anything in this batch."""
+        self._gone: list[bytes] = []
+        """Rows that this batch deletes."""
+        self.head = Head(0, 0, 0) if row is None else session_head.decode(row)
+        self._total = exact.unpack(self.head.total)
+        if row is not None and not self._over:
+            self._load()
+        self._ends = self._ending()
+
+    # -- counting
+
+    def count(self, record: SessionRecord, clock: int) -> str | None:
+        """Count ``record``; the reason when it is refused.
+
+        Args:
+            record: of this session.
+            clock: the partition's event time, this record's included.
+        """
+        if clock >= self._ends:
+            self.pass_by(clock)
+        head, time = self.head, record.timestamp
+        number = time // WINDOW_MS
+        if number < head.floor:
+            return TOO_LATE
+        changed = self._reach(time)
+        own = 0
+        if record.state is not UNSET:
+            own = RANKS[record.state]
+            changed |= self._begin(own, time, number)
+        said = self._said(record)
+        if said:
+            changed |= self._learn(said, time)
+        if record.cpu is not UNSET:
+            changed |= self._sample(time, number, own, record.cpu + 0.0, said)  # so that there is one zero only
+        if changed:
+            floor = (head.end - self._rules.grace_ms) // WINDOW_MS
+            if floor > head.floor:
+                head.floor = floor
+            head.touched = clock
+            self._ends = self._ending()
+            self.dirty = True
+        return None
+
+    def pass_by(self, clock: int) -> None:
+        """The partition's clock may have passed the end of the session, or that of its retention."""
+        if clock >= self._forgotten_at():
+            self._forget()
+        elif clock >= self._ends:
+            self.head.floor = self.head.end // WINDOW_MS + 1
+            self._ends = self._ending()
+
+    def _reach(self, time: int) -> bool:
+        """Stretch from the first to the last record; whether that is news."""
+        head = self.head
+        if self.fresh:
+            self.fresh = False
+            head.start = head.end = time
+        elif time > head.end:
+            head.end = time
+        elif time < head.start:
+            head.start = time
+        else:
+            return False
+        return True
+
+    def _said(self, record: SessionRecord) -> list[tuple[str, str]]:
+        """The dimensions that a record reports, and what it says of them."""
+        said: list[tuple[str, str]] = []
+        if record.version is not UNSET:
+            said.append(("version", record.version))
+        if record.user_id is not UNSET:
+            said.append(("user", record.user_id))
+        for further in self._rules.further:
+            text = further.of(record)
+            if text is not None:
+                said.append((further.dimension, text))
+        return said
+
+    def _learn(self, said: Iterable[tuple[str, str]], time: int) -> bool:
+        """Take what is not known from later; whether there is any."""
+        known, changed = self.head.known, False
+        for dimension, text in said:
+            before = known.get(dimension)
+            if before is None or (time, text) > before:
+                known[dimension] = (time, text)
+                changed = True
+        return changed
+
+    def _sample(self, time: int, number: int, own: int, cpu: float, said: list[tuple[str, str]]) -> bool:
+        """Count a sample unless it is here; whether it is new."""
+        window = self._window(number)
+        place, identity = time - number * WINDOW_MS, None
+        if said:
+            entry, identity = rich(place, own, cpu, _encode((own, cpu, said)))
+        else:
+            entry = plain(place, own, cpu)
+        if not window.add_sample(entry, identity, cpu):
+            return False
+        rank = self._rank_at(time)
+        window.counts[rank] += 1
+        if cpu > window.tops[rank]:
+            window.tops[rank] = cpu
+        head = self.head
+        head.put_sample(rank, cpu, self._rules.threshold)
+        head.samples += 1
+        self._total += exact.scaled(cpu)
+        self._sampled.add(number)
+        self._written.add(number)
+        return True
+
+    def _window(self, number: int) -> Window:
+        window = self._detail.get(number)
+        if window is None:
+            window = self._detail[number] = Window(number)
+            insort(self._numbers, number)
+        return window
+
+    # -- states
+
+    def _begin(self, rank: int, time: int, number: int) -> bool:
+        """A state begins; whether that is news."""
+        times, ranks = self._times, self._ranks
+        at = bisect_left(times, time)
+        if at < len(times) and times[at] == time:
+            before = ranks[at]
+            if rank <= before:
+                return False
+            ranks[at] = rank
+        else:
+            before = ranks[at - 1] if at else self.head.base
+            times.insert(at, time)
+            ranks.insert(at, rank)
+        self._window(number).add_mark(time, rank)
+        self._written.add(number)
+        if before != rank:
+            self._move(time, times[at + 1] if at + 1 < len(times) else _NEVER, before, rank)
+        return True
+
+    def _rank_at(self, time: int) -> int:
+        at = bisect_right(self._times, time)
+        return self._ranks[at - 1] if at else self.head.base
+
+    def _move(self, since: int, until: int, before: int, after: int) -> None:
+        """The samples of ``[since, until)`` have another state than was thought."""
+        head, threshold = self.head, self._rules.threshold
+        first = bisect_left(self._numbers, since // WINDOW_MS)
+        last = bisect_right(self._numbers, (until - 1) // WINDOW_MS)
+        greatest = -1.0
+        for number in self._numbers[first:last]:
+            window = self._detail[number]
+            moved = [cpu for time, cpu in window.samples() if since <= time < until]
+            for cpu in moved:
+                head.take_sample(before, cpu, threshold)
+                head.put_sample(after, cpu, threshold)
+            if moved:
+                greatest = max(greatest, *moved)
+                window.count_by(self._rank_at)
+        if greatest >= 0 and greatest >= head.shares[before].top:
+            share = head.shares[before]
+            share.top = max(share.folded_top, *(window.tops[before] for window in self._detail.values()))
+
+    # -- the end of a batch
+
+    def settle(self) -> None:
+        """Fold what is below the floor, and put into rows all that has changed."""
+        rows, head = self._rows, self.head
+        self._raise_peak()
+        self._fold()
+        for key in self._gone:
+            rows.delete(key)
+        for number in self._written:
+            window = self._detail.get(number)
+            if window is not None:
+                self._put_window(window)
+        if self._numbers != self._stored_numbers:
+            self._put_numbers()
+        looked, head.due = head.due, self._due()
+        if head.due != looked:
+            if looked is not None:
+                rows.delete(index_from(looked) + self._name)
+            if head.due is not None:
+                rows.put(index_from(head.due) + self._name, b"")
+        if self.fresh:
+            rows.delete(self.key)
+        else:
+            head.total = exact.pack(self._total)
+            rows.put(self.key, session_head.encode(head))
+        self._sampled, self._written, self._gone, self.dirty = set(), set(), [], False
+
+    def _put_window(self, window: Window) -> None:
+        for page in range(window.clean, len(window.pages)):
+            self._rows.put(self._page(window.number, page), bytes(window.pages[page]))
+        window.clean = window.stored = len(window.pages)
+        if window.number != self._numbers[-1]:
+            window.rest()
+        self.nbytes += window.weigh()
+
+    def _put_numbers(self) -> None:
+        if self._numbers:
+            steps = [self._numbers[0], *(after - before for before, after in pairwise(self._numbers))]
+            self._rows.put(_WINDOWS + self._name, _encode(steps))
+        else:
+            self._rows.delete(_WINDOWS + self._name)
+        self._stored_numbers = self._numbers.copy()
+
+    def _raise_peak(self) -> None:
+        """Find the peak again, now that some windows have other means."""
+        head, best = self.head, self.head.peak
+        if best is not None and best.window in self._sampled and self._detail[best.window].mean < best.mean:
+            best, changed = head.folded_peak, self._numbers
+        else:
+            changed = sorted(self._sampled)
+        for number in changed:
+            window = self._detail[number]
+            if window.count:
+                best = _higher(best, Peak(window.mean, number, 0))
+        if best is not None and best.window in self._detail:
+            best = best._replace(rank=self._detail[best.window].rank)
+        head.peak = best
+
+    def _fold(self) -> None:
+        """Let go of the detail below the floor."""
+        head, floor = self.head, self.head.floor
+        at = bisect_left(self._times, floor * WINDOW_MS)
+        if at:
+            head.base = self._ranks[at - 1]
+            del self._times[:at], self._ranks[:at]
+        at = bisect_left(self._numbers, floor)
+        for number in self._numbers[:at]:
+            window = self._detail.pop(number)
+            if window.count:
+                head.folded_peak = _higher(head.folded_peak, Peak(window.mean, number, window.rank))
+            for rank, share in head.shares.items():
+                share.folded_top = max(share.folded_top, window.tops[rank])
+            self._drop(window)
+        del self._numbers[:at]
+
+    def _drop(self, window: Window) -> None:
+        self._gone += [self._page(window.number, page) for page in range(window.stored)]
+        self.nbytes -= window.weighed
+
+    def _forget(self) -> None:
+        """Begin anew, as if it had never been here."""
+        for window in self._detail.values():
+            self._drop(window)
+        self._detail, self._numbers, self._times, self._ranks = {}, [], [], []
+        self._sampled, self._written = set(), set()
+        self.head, self._total = Head(0, 0, 0, due=self.head.due), 0
+        self.fresh, self._ends = True, _NEVER
+
+    # -- ends
+
+    @property
+    def _over(self) -> bool:
+        """Whether all of it is folded."""
+        return self.head.floor > self.head.end // WINDOW_MS
+
+    def _ending(self) -> int:
+        """When the partition's clock will pass its end; that of its retention once it has ended."""
+        if self.fresh:
+            return _NEVER
+        if self._over:
+            return self._forgotten_at()
+        return self.head.touched + self._patience()
+
+    def _patience(self) -> int:
+        last = self._ranks[-1] if self._ranks else self.head.base
+        return self._rules.grace_ms + (0 if last == _OVER else self._rules.idle_ms)
+
+    def _forgotten_at(self) -> int:
+        retention = self._rules.retention_ms
+        return _NEVER if self.fresh or retention is None else self.head.touched + max(retention, self._patience())
+
+    def _due(self) -> int | None:
+        """The moment after its end, or that of its retention; None when nothing is to come."""
+        ends = self._ending()
+        return None if ends == _NEVER else ends // MOMENT_MS + 1
+
+    # -- rows
+
+    def _page(self, number: int, page: int) -> bytes:
+        return _PAGES + self._name + _PAGE.pack(number + _SIGN, page)
+
+    def _load(self) -> None:
+        row = self._rows.get(_WINDOWS + self._name)
+        if row is None:
+            return
+        self._numbers = list(accumulate(_decode_numbers(row)))
+        self._stored_numbers = self._numbers.copy()
+        begins: dict[int, int] = {}
+        for number in self._numbers:
+            window = self._detail[number] = Window(number, self._load_pages(number))
+            for time, rank in window.marks():
+                begins[time] = max(rank, begins.get(time, 0))
+            self.nbytes += window.weigh()
+        self._times = sorted(begins)
+        self._ranks = [begins[time] for time in self._times]
+        for window in self._detail.values():
+            window.count_by(self._rank_at)
+
+    def _load_pages(self, number: int) -> list[bytes]:
+        pages: list[bytes] = []
+        while not pages or is_full(pages[-1]):
+            page = self._rows.get(self._page(number, len(pages)))
+            if page is None:
+                break
+            pages.append(page)
+        return pages
+
+
+def _higher(one: Peak | None, other: Peak) -> Peak:
+    """The peak of both: the greater mean, of two the earlier."""
+    if one is None or other.mean > one.mean or (other.mean == one.mean and other.window < one.window):
+        return other
+    return one

@@ -1,0 +1,132 @@
+"""What is kept of a session for as long as the retention says: all that is published of it, in one row.
+
+>>> head = Head(start=7_000, end=9_000, touched=9_000, known={"version": (7_000, "700")})
+>>> head.put_sample(RANKS["login"], 0.5, threshold=0.3)
+>>> decode(encode(head)) == head, summary("a", head)["above"], summary("a", head)["user"]
+(True, {'login': 1.0}, None)
+
+It does not depend on what of the session is folded, but for what later corrections need to know: the greatest folded
+sample of each state, the highest folded window, and the last folded state.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from aggregators import exact
+from schemas.sessions import STATES, UNKNOWN
+
+NAMES = (UNKNOWN, *STATES)
+"""States by rank: a state's place in the table, from 1; 0 is a sample's that came before any state."""
+RANKS = {name: rank for rank, name in enumerate(NAMES)}
+BINS = 30
+"""Of [0, 1], for histograms."""
+NO_FLOOR = -(1 << 60)
+
+
+class Peak(NamedTuple):
+    """The window with the greatest mean, the earliest of several."""
+
+    mean: float
+    window: int
+    """Its number: windows since the epoch."""
+    rank: int
+    """The state that most of its samples have."""
+
+
+class Share(Struct, array_like=True):
+    """A state's samples."""
+
+    count: int = 0
+    above: int = 0
+    """Those over the threshold that held when they came."""
+    top: float = -1.0
+    """The greatest."""
+    folded_top: float = -1.0
+    """The greatest of those that are folded."""
+    bins: list[int] = msgspec.field(default_factory=lambda: [0] * BINS)
+
+
+class Head(Struct, array_like=True):
+    """A session's totals."""
+
+    start: int
+    end: int
+    touched: int
+    """The partition's clock when the session last changed."""
+    floor: int = NO_FLOOR
+    """The number of the first window that is not folded."""
+    due: int | None = None
+    """The moment of its index row."""
+    samples: int = 0
+    total: tuple[int, bytes] = (0, b"")
+    """The exact sum of the samples (`aggregators.exact.pack`)."""
+    known: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict[str, tuple[int, str]])
+    """When and what was last reported: version, user, further dimensions."""
+    base: int = 0
+    """The last state below the floor."""
+    shares: dict[int, Share] = msgspec.field(default_factory=dict[int, Share])
+    """By the state's rank."""
+    folded_peak: Peak | None = None
+    peak: Peak | None = None
+
+    def put_sample(self, rank: int, cpu: float, threshold: float) -> None:
+        """Count a sample of a state."""
+        share = self.shares.get(rank)
+        if share is None:
+            share = self.shares[rank] = Share()
+        share.count += 1
+        if cpu > threshold:
+            share.above += 1
+        if cpu > share.top:
+            share.top = cpu
+        share.bins[bin_of(cpu)] += 1
+
+    def take_sample(self, rank: int, cpu: float, threshold: float) -> None:
+        """Undo `put_sample`, but for ``top``."""
+        share = self.shares[rank]
+        share.count -= 1
+        if cpu > threshold:
+            share.above -= 1
+        share.bins[bin_of(cpu)] -= 1
+
+    def of(self, dimension: str) -> str | None:
+        """What was last reported of a dimension; None when it never was."""
+        known = self.known.get(dimension)
+        return None if known is None else known[1]
+
+
+decode = msgspec.msgpack.Decoder(Head).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(head: Head) -> bytes:
+    """The row of ``head``: the same bytes, however its parts came."""
+    head.shares = {rank: share for rank, share in sorted(head.shares.items()) if share.count}
+    head.known = dict(sorted(head.known.items()))
+    return _encode(head)
+
+
+def bin_of(cpu: float) -> int:
+    """The bin of a share of [0, 1]."""
+    return min(int(cpu * BINS), BINS - 1)
+
+
+def summary(name: str, head: Head) -> dict[str, Any]:
+    """What is published of the session called ``name``."""
+    shares = [(NAMES[rank], share) for rank, share in sorted(head.shares.items()) if share.count]
+    return {
+        "sessionID": name,
+        "version": head.of("version"),
+        "user": head.of("user"),
+        "start": head.start,
+        "end": head.end,
+        "samples": head.samples,
+        "mean": exact.mean(exact.unpack(head.total), head.samples) if head.samples else None,
+        "peak": None if head.peak is None else head.peak.mean,
+        "max": {state: share.top for state, share in shares},
+        "above": {state: share.above / share.count for state, share in shares},
+    }

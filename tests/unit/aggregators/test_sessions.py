@@ -1,0 +1,248 @@
+"""`sessions` against the specification, and against a reference that follows its words one record at a time."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from aggregators import laws, session_window
+from aggregators.aggregator import Batch, Counting
+from aggregators.rows import Memory, MemoryStore, Rows
+from aggregators.session import INDEX
+from aggregators.sessions import Sessions
+from schemas.sessions import STATES, SessionRecord
+from tests.unit.aggregators.naive_sessions import NaiveSessions
+
+IDLE, GRACE, THRESHOLD = 40_000, 12_000, 0.3
+TIMES = [*range(0, 30_000, 500), *range(30_000, 200_000, 2_500), 4_999, 9_999, -1, -5_000, -5_001]
+VALUES = [0.0, -0.0, 0.1, 0.2, 0.3, 0.30000000000000004, 0.7, 1.0, 5e-324, 1 / 3]
+VIEWS: laws.Views = [("report", {"samples": "1"}), ("report", {"from": "0", "to": "50000"})]
+
+
+def counting(retention: int | None = None, **more: Any) -> Counting:
+    return Counting(retention_ms=retention, max_ahead_ms=0, idle_ms=IDLE, grace_ms=GRACE, threshold=THRESHOLD, **more)
+
+
+def optional(values: list[Any]) -> st.SearchStrategy[Any]:
+    return st.just(UNSET) | st.sampled_from(values)
+
+
+def records(times: list[int], sessions: tuple[str, ...] = ("a", "é\0")) -> st.SearchStrategy[SessionRecord]:
+    return st.builds(
+        SessionRecord,
+        st.sampled_from(times),
+        st.sampled_from(sessions),
+        optional(list(STATES)),
+        st.just(UNSET) | st.just(UNSET) | st.sampled_from(["700", "604"]),
+        st.just(UNSET) | st.just(UNSET) | st.sampled_from(["Sally", "ä"]),
+        optional(VALUES) | st.sampled_from(VALUES),
+    )
+
+
+CLOSE = [time for time in TIMES if 5_000 <= time < 15_000]
+"""Within the grace of each other: nothing is too late, whatever the order."""
+RUNS = st.lists(st.lists(records(TIMES), max_size=12), max_size=12)
+CUTS = st.sets(st.integers(0, 60), max_size=8)
+
+
+@pytest.fixture(autouse=True)
+def tiny_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a few records fill several pages."""
+    monkeypatch.setattr(session_window, "PAGE_BYTES", 40)
+
+
+def end_epoch(rows: Rows, store: MemoryStore) -> None:
+    epoch = rows.take()
+    store.write(epoch)
+    rows.settled(epoch)
+
+
+@given(runs=RUNS, retention=st.none() | st.sampled_from([1, 60_000]), forgets=st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_every_summary_and_report_is_the_references(
+    runs: list[list[SessionRecord]], retention: int | None, forgets: random.Random
+) -> None:
+    """After every batch, whatever was evicted between; the same records are refused."""
+    naive = NaiveSessions(IDLE, GRACE, THRESHOLD, retention)
+    sessions, store = Sessions(counting(retention)), MemoryStore()
+    rows = Rows(store, memory=Memory(limit_bytes=8_000))
+    for run in runs:
+        changes = sessions.update(rows, Batch(run, []))
+        assert changes.refused == [(at, reason) for at, one in enumerate(run) if (reason := naive.count(one))]
+        end_epoch(rows, store)
+        if forgets.random() < 0.3:
+            rows.memory.shrink()
+        known = set(sessions.keys(rows))
+        assert retention is not None or known == set(naive.sessions)
+        for name in known:
+            assert sessions.summary(rows, name) == naive.summary(name)
+            answer = sessions.view(rows, name, "report", {"samples": "1"})
+            assert naive.report(name) == {
+                "start": answer["start"],
+                "end": answer["end"],
+                "peak": answer["peak"],
+                "state": answer["dimensions"]["state"],
+                "bins": answer["samples"],
+            }
+
+
+@given(st.lists(records(TIMES), max_size=50), CUTS, st.none() | st.sampled_from([1, 60_000]))
+@settings(max_examples=150, deadline=None)
+def test_any_split_leaves_the_same_rows(run: list[SessionRecord], cuts: set[int], retention: int | None) -> None:
+    laws.split(Sessions(counting(retention)), run, cuts, views=[*VIEWS, ("state", {})])
+
+
+@given(st.lists(records(TIMES), max_size=50), CUTS, st.none() | st.sampled_from([1, 60_000]))
+@settings(max_examples=80, deadline=None)
+def test_forgetting_kept_sessions_changes_nothing(
+    run: list[SessionRecord], cuts: set[int], retention: int | None
+) -> None:
+    laws.forgetting(Sessions(counting(retention)), run, cuts, views=[*VIEWS, ("state", {})])
+
+
+@given(st.lists(records(CLOSE) | records(TIMES), max_size=40), st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_any_order_and_any_duplication_give_the_same(run: list[SessionRecord], chance: random.Random) -> None:
+    """As long as nothing is too late; a state that comes last is found at the earliest sample all the same."""
+    other = run + [one for one in run if chance.random() < 0.4]
+    chance.shuffle(other)
+    laws.order(Sessions(counting()), run, chance.sample(run, len(run)), views=VIEWS)
+    laws.duplication(Sessions(counting()), run, other, views=VIEWS)
+
+
+@given(st.lists(records(CLOSE), max_size=40), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_within_the_grace_nothing_is_refused_in_any_order(run: list[SessionRecord], chance: random.Random) -> None:
+    """So that the law above is not an empty one."""
+    other = chance.sample(run * 2, len(run) * 2)
+    one, two = laws.outcome(Sessions(counting()), run), laws.outcome(Sessions(counting()), other)
+    assert one.refused == two.refused == []
+    assert one.summaries == two.summaries
+
+
+def sample(time: int, cpu: float, name: str = "a", **more: Any) -> SessionRecord:
+    return SessionRecord(time, name, cpu=cpu, **more)
+
+
+def counted(*run: SessionRecord, **more: Any) -> tuple[Sessions, Rows, list[tuple[int, str]]]:
+    sessions, store = Sessions(Counting(**{"max_ahead_ms": 0, **more})), MemoryStore()
+    rows = Rows(store)
+    changes = sessions.update(rows, Batch(run, [0] * len(run)))
+    end_epoch(rows, store)
+    return sessions, rows, changes.refused
+
+
+def test_equality_counts_and_the_later_state_of_a_moment_applies() -> None:
+    """The state at a sample's own moment is its state, though it comes after the sample."""
+    sessions, rows, _ = counted(
+        sample(1_000, 0.5), SessionRecord(1_000, "a", state="running"), SessionRecord(1_000, "a", state="login")
+    )
+    assert (sessions.summary(rows, "a") or {})["max"] == {"running": 0.5}
+
+
+def test_a_record_twice_counts_once_and_other_content_counts_again() -> None:
+    """Same content is equal known fields: a version more is another record, a zero's sign is not."""
+    run = [sample(1, 0.0), sample(1, -0.0), sample(1, 0.0, version="7"), sample(1, 0.0, version="7"), sample(1, 0.5)]
+    sessions, rows, _ = counted(*run)
+    assert (sessions.summary(rows, "a") or {})["samples"] == 3
+
+
+def test_yesterdays_log_after_todays_loses_nothing() -> None:
+    """A session is not over because the partition's clock stands at tomorrow."""
+    day = 86_400_000
+    today = [sample(day + ms, 0.5, "today") for ms in range(0, 60_000, 500)]
+    yesterday = [sample(ms, 0.5, "yesterday") for ms in range(0, 3_600_000, 60_000)]
+    sessions, rows, refused = counted(*today, *yesterday)
+    assert refused == []
+    assert (sessions.summary(rows, "yesterday") or {})["samples"] == 60
+
+
+def test_after_over_and_grace_a_session_is_folded_and_its_records_are_too_late() -> None:
+    """Another session's records move the clock; detail goes, what is published stays."""
+    ending = [sample(1_000, 0.5), SessionRecord(2_000, "a", state="over")]
+    before = counted(*ending)
+    sessions, rows, refused = counted(*ending, sample(302_000, 0.1, "b"), sample(1_500, 0.9), sample(1_000, 0.5))
+    assert refused == [(3, "too late"), (4, "too late")]
+    assert sessions.summary(rows, "a") == before[0].summary(before[1], "a")
+
+
+def test_a_session_that_reports_again_after_its_end_goes_on() -> None:
+    """Totals add up; the state and the version of before still hold."""
+    again = 40 * 60_000
+    sessions, rows, refused = counted(
+        sample(1_000, 0.5, state="login", version="700"), sample(again, 0.1, "b"), sample(again, 0.7)
+    )
+    assert refused == []
+    summary = sessions.summary(rows, "a") or {}
+    assert (summary["version"], summary["samples"], summary["max"]) == ("700", 2, {"login": 0.7})
+
+
+def test_a_session_that_ended_leaves_one_row_and_the_index_is_empty() -> None:
+    """Memory is bounded by the sessions alive."""
+    run = [sample(ms, 0.5) for ms in range(0, 60_000, 100)]
+    _, rows, _ = counted(*run, sample(3_600_000, 0.1, "b"))
+    store = rows.range(b"\0", b"\xff")
+    assert [key for key, _ in store if b"a" in key] == [b"sa"]
+
+
+def test_retention_removes_a_session_with_a_tombstone() -> None:
+    """Counted from when it was last touched, in the partition's event time."""
+    sessions, store = Sessions(Counting(max_ahead_ms=0, retention_ms=86_400_000)), MemoryStore()
+    rows = Rows(store)
+    sessions.update(rows, Batch([sample(0, 0.5)], []))
+    end_epoch(rows, store)
+    changes = sessions.update(rows, Batch([sample(86_460_000, 0.5, "b")], []))
+    end_epoch(rows, store)
+    assert sorted(changes.entities) == ["a", "b"]
+    assert sessions.summary(rows, "a") is None
+    assert not [key for key in store if b"a" in key]
+
+
+def test_a_day_ahead_is_the_limit_unless_another_is_set() -> None:
+    """Against the broker's clock (0 here), of `sessions` only; 0 is off."""
+    day = 86_400_000
+    assert counted(sample(day, 0.5), sample(day + 1, 0.5), max_ahead_ms=None)[2] == [(1, "in the future")]
+    assert counted(sample(1_000, 0.5), sample(1_001, 0.5), max_ahead_ms=1_000)[2] == [(1, "in the future")]
+    assert counted(sample(2**62, 0.5), max_ahead_ms=0)[2] == []
+
+
+def test_a_session_of_another_partition_is_refused_and_moves_no_clock() -> None:
+    """Its records belong where murmur2 says."""
+    sessions = Sessions(Counting(max_ahead_ms=0))
+    names = [str(number) for number in range(8)]
+    rows = Rows(MemoryStore(), partition=0, partitions=2)
+    changes = sessions.update(rows, Batch([sample(1, 0.5, name) for name in names], []))
+    assert [names[at] for at, _ in changes.refused] == [name for name in names if not rows.owns(name.encode())]
+    assert {reason for _, reason in changes.refused} == {"wrong partition"}
+
+
+@example(window=[0.1, 0.1, 0.1], other=[0.1])
+@given(st.lists(st.floats(0, 1), min_size=1), st.lists(st.floats(0, 1), min_size=1))
+def test_means_are_rounded_once(window: list[float], other: list[float]) -> None:
+    """Neither order nor grouping can be seen in them."""
+    run = [sample(at, cpu) for at, cpu in enumerate(window)] + [sample(5_000 + at, cpu) for at, cpu in enumerate(other)]
+    naive = NaiveSessions(IDLE, GRACE, THRESHOLD)
+    for record in run:
+        naive.count(record)
+    sessions, rows, _ = counted(*run[::-1])
+    summary = sessions.summary(rows, "a") or {}
+    assert (summary["mean"], summary["peak"]) == (naive.summary("a")["mean"], naive.summary("a")["peak"])
+
+
+def test_a_batch_costs_what_is_new_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of many hours writes as much a batch as one of ten minutes."""
+    monkeypatch.setattr(session_window, "PAGE_BYTES", 8 << 10)
+    sessions, store = Sessions(Counting(max_ahead_ms=0)), MemoryStore()
+    rows = Rows(store)
+    written: list[int] = []
+    for start in range(0, 20_000_000, 5_000):
+        sessions.update(rows, Batch([sample(start + ms, 0.25) for ms in range(0, 5_000, 1_000)], []))
+        written.append(rows.dirty_bytes)
+        end_epoch(rows, store)
+    assert max(written[-200:]) < max(written[200:400]) + 16
+    assert len([key for key in store if key.startswith(INDEX)]) == 1
