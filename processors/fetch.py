@@ -29,6 +29,10 @@ aiokafka.conn.READER_LIMIT = 4 << 20
 """The default of 64 KiB pauses and resumes the socket once per 128 KiB of a fetch response of several MB."""
 
 
+MAX_RUN_BYTES = 16 << 20
+"""No further batch is begun when a run's values hold this many."""
+
+
 def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run | None:
     """Take the next run out of a fetched buffer.
 
@@ -48,12 +52,12 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
     state: Any = result._assignment.state_value(tp)
     buffer: Any = result._partition_records
     batches: Any = buffer._records
-    nbytes: int = batches.size_in_bytes()
+    nbytes = 0
     committed_only: bool = buffer._isolation_level == READ_COMMITTED
     first: int = buffer.next_fetch_offset
     position = first
     records: list[KafkaRecord] = []
-    while len(records) < max_records and batches.has_next():
+    while len(records) < max_records and nbytes < MAX_RUN_BYTES and batches.has_next():
         batch: Any = batches.next_batch()
         if buffer._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"wrong checksum in {tp.topic}-{tp.partition} at {batch.base_offset}")
@@ -65,10 +69,11 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
             if batch.is_transactional and batch.producer_id in buffer._aborted_producers:
                 wanted = False
         if wanted:
-            if batch.base_offset < position:
-                records += [record for record in batch if record.offset >= position]
-            else:
-                records += batch
+            taken = (
+                [record for record in batch if record.offset >= position] if batch.base_offset < position else [*batch]
+            )
+            nbytes += sum([len(record.value or b"") for record in taken])
+            records += taken
         position = buffer.next_fetch_offset = batch.next_offset
     result._update_position()
     if not batches.has_next():

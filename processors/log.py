@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors.epoch import STAMP_KEY, Epoch
 from schemas.errors import Fenced, StateError
-from schemas.wire import BATCH_BYTES, Topics
+from schemas.wire import BATCH_BYTES, REVISION, Topics
 
 TRANSACTION_TIMEOUT_MS = 60_000
 """After so long without its producer the broker ends a transaction by itself (nobody took the partition over)."""
@@ -129,8 +129,12 @@ class KafkaLog:
             send = producer.produce
             for letter in epoch.letters:
                 send(topics.dead_letters, letter.value, letter.key, headers=list(letter.headers))
+            removed = [(REVISION, b"%d" % epoch.stamp.offset)]
             for key, value, to in epoch.outputs:
-                send(topics.output, value, key, to)
+                if value is None:
+                    send(topics.output, value, key, to, headers=list(removed))
+                else:
+                    send(topics.output, value, key, to)
             for key, value in epoch.rows.items():
                 send(topics.changelog, value, key, partition)
             # Last, so that its offset is the epoch's end: the store may say "I hold all up to here".

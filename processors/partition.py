@@ -35,13 +35,13 @@ R = TypeVar("R")
 
 BATCH_RECORDS = 131_072
 """Records that an aggregator is handed at the most: it pays per entity and batch, so a backlog is cut coarsely."""
-EPOCH_BYTES = 16 << 20
-"""Changed rows that end an epoch early: what a transaction sends at once, and a crash would count again."""
+BATCH_BYTES = 64 << 20
+"""And bytes of such records: what a process holds of a partition's input at the most, and a crash counts again."""
 BEHIND_RECORDS = 32_768
 """With more input waiting, a partition is behind."""
-CATCH_UP = 8
-"""Behind, an epoch may last so many times its time: rows that change again and again are then sent once, and nobody
-waits for a summary that is about to be outdated."""
+BEHIND_EPOCH_S = 10.0
+"""Behind, an epoch lasts until it holds a batch, or so long: rows that change again and again are then sent once, and
+nobody waits for a summary that is about to be outdated."""
 HOMES = 100_000
 """Entities whose partition is remembered: murmur2 in Python costs microseconds."""
 
@@ -113,6 +113,7 @@ class Partition(Generic[R]):
         self._clock = clock
         self._epoch_s = epoch_s
         self._waiting: list[KafkaRecord] = []
+        self._waiting_bytes = 0
         self._changed: dict[str, None] = {}
         self._letters: list[Letter] = []
         self._records = 0
@@ -142,8 +143,7 @@ class Partition(Generic[R]):
             if self._opened_at is None:
                 self._opened_at = self._clock()
             self._waiting += run.records
-            if len(self._waiting) >= BATCH_RECORDS:
-                self._count()
+            self._waiting_bytes += run.nbytes
         return True
 
     def skip_lost(self, log_start: int) -> None:
@@ -163,13 +163,14 @@ class Partition(Generic[R]):
         """Seconds until the open epoch should end; 0 or less: now. Infinite where nothing is open."""
         if self._opened_at is None:
             return float("inf")
-        if self.rows.dirty_bytes >= EPOCH_BYTES:
+        if len(self._waiting) >= BATCH_RECORDS or self._waiting_bytes >= BATCH_BYTES:
             return 0.0
         behind = self.end - self.position > BEHIND_RECORDS
-        return self._opened_at + self._epoch_s * (CATCH_UP if behind else 1) - self._clock()
+        lasts_s = max(self._epoch_s, BEHIND_EPOCH_S) if behind else self._epoch_s
+        return self._opened_at + lasts_s - self._clock()
 
     def _count(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not waiting:
             return
         decoded = self._decoder.decode([record.value for record in waiting])

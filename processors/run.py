@@ -65,7 +65,7 @@ class Run:
         next: the offset after the last one accounted for.
         records: what is there, in offset order.
         end: the end of the partition's committed part when the run was fetched.
-        nbytes: about how large the records are, for flow control.
+        nbytes: of the values; what `since` cuts off stays counted.
     """
 
     __slots__ = ("__weakref__", "end", "first", "nbytes", "next", "partition", "records", "topic")

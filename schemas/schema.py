@@ -29,6 +29,8 @@ class Schema(Generic[R]):
         key: the stream's key of a record; the Kafka key is its UTF-8.
         entity: what a summary is keyed by.
         check: what the types cannot say of a record; raises `BadRecord`.
+        fields: the fields of a summary that its key holds, by a key: what is left of an entity that was removed.
+            None: the first field of ``summary`` is the key.
         stage: what these records are: a stream's input, or the partials that its counting published
             (`schemas.partial.partials_of`).
         merges: whether entities cut across keys, so that counting publishes partials.
@@ -43,6 +45,7 @@ class Schema(Generic[R]):
     key: Callable[[R], str]
     entity: Callable[[Any], str]
     check: Callable[[R], None] | None = None
+    fields: Callable[[str], dict[str, Any]] | None = None
     stage: Literal["count", "merge"] = "count"
     merges: bool = False
     csv: Table | None = None
@@ -55,6 +58,10 @@ class Schema(Generic[R]):
             UsageError: a name is none that can be added.
         """
         return self if self.extend is None or not names else replace(self, record=self.extend(names))
+
+    def removed(self, key: str) -> dict[str, Any]:
+        """What is left of an entity that was removed: the fields that its ``key`` holds."""
+        return self.fields(key) if self.fields is not None else {next(iter(self.summary.__annotations__)): key}
 
     @property
     def decoder(self) -> RunDecoder[R]:

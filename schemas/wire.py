@@ -20,6 +20,9 @@ BATCH_BYTES = 8 << 20
 ORIGIN = "origin"
 """Header of an input record: ``FILE:LINE``, the line where the record begins."""
 
+REVISION = "revision"
+"""Header of a tombstone in a summary topic: the revision that its value cannot tell."""
+
 LETTER = "__dlq.errors."
 """Prefix of a dead letter's headers (the names of Kafka Streams' and Kafka Connect's habit)."""
 LETTER_TOPIC = LETTER + "topic"

@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from ops import console
 from ops.options import STREAM, Command, command_options
 from ops.settings import PARTITIONS, REPLICATION, Settings
+from schemas.wire import REVISION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -214,9 +215,8 @@ def _removed(schema: Schema[Any], message: Message) -> bytes:
 
     from sinks.committed import headers_of
 
-    entity = next(iter(schema.summary.__annotations__))
-    shown: dict[str, Any] = {entity: (message.key() or b"").decode("utf-8", "replace"), "count": 0}
-    revision = dict(headers_of(message)).get("revision")
+    shown: dict[str, Any] = {**schema.removed((message.key() or b"").decode("utf-8", "replace")), "count": 0}
+    revision = dict(headers_of(message)).get(REVISION)
     if revision is not None:
         shown["revision"] = int(revision)
     return orjson.dumps(shown)

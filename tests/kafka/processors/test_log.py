@@ -94,6 +94,21 @@ def test_an_epoch_is_committed_whole_with_its_stamp_last(
     assert log.commit(epoch(1)) == 6  # three entries and a marker later
 
 
+def test_a_removed_entity_is_a_tombstone_that_tells_its_revision(
+    kafka: dict[str, Any], new_log: Callable[[], KafkaLog]
+) -> None:
+    """Its value cannot; a reader must not take an older summary for a newer one."""
+    log = new_log()
+    log.fence()
+    removing = epoch(41)
+    removing.outputs[:] = [Output(b"7", None, 0)]
+    log.commit(removing)
+    with reader(kafka, TOPICS.summaries) as consumer:
+        message = consumer.poll(20)
+    assert message is not None
+    assert (message.key(), message.value(), message.headers()) == (b"7", None, [("revision", b"42")])
+
+
 def test_a_fenced_owner_publishes_nothing(kafka: dict[str, Any], new_log: Callable[[], KafkaLog]) -> None:
     """A zombie's epoch fails as a whole, with a line that says why, and no reader ever sees any of it."""
     zombie, owner = new_log(), new_log()

@@ -12,7 +12,7 @@ from aggregators.rows import Memory, MemoryStore
 from aggregators.sites import Sites
 from processors.driver import STEPS, Driver
 from processors.epoch import STAMP_KEY, Stamp
-from processors.partition import CATCH_UP, start_position
+from processors.partition import BEHIND_EPOCH_S, start_position
 from processors.run import Record, Run
 from schemas.errors import StateError
 from schemas.sites import SITES, SiteEvent
@@ -103,7 +103,7 @@ def test_an_epoch_ends_by_time_and_lasts_longer_while_input_waits() -> None:
     driver.clock.now = 0.25
     assert driver.partition.due_in() == 0.75
     driver.partition.end = 1_000_000
-    assert driver.partition.due_in() == CATCH_UP - 0.25
+    assert driver.partition.due_in() == BEHIND_EPOCH_S - 0.25
 
 
 def test_a_bad_record_is_a_letter_with_its_origin_and_the_rest_is_counted() -> None:
