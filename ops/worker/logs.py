@@ -64,6 +64,8 @@ def set_up(style: Style, level: int, context: Mapping[str, Any]) -> Sparingly:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+    # "woke up too late", "is overlapping": Faust's word for a batch of a backlog that took a second to count.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
     return sparingly
