@@ -127,6 +127,8 @@ class Session:
         self._total = exact.unpack(self.head.total)
         if row is not None and not self._over:
             self._load()
+        self._patience = self._patience_now()
+        """How long after it was last touched it ends."""
         self._ends = self._ending()
 
     # -- counting
@@ -159,7 +161,7 @@ class Session:
             if floor > head.floor:
                 head.floor = floor
             head.touched = clock
-            self._ends = self._ending()
+            self._ends = clock + self._patience
             self.dirty = True
         return None
 
@@ -210,22 +212,25 @@ class Session:
 
     def _sample(self, time: int, number: int, own: int, cpu: float, said: list[tuple[str, str]]) -> bool:
         """Count a sample unless it is here; whether it is new."""
-        window = self._window(number)
+        window = self._detail.get(number) or self._window(number)
         place, identity = time - number * WINDOW_MS, None
         if said:
             entry, identity = rich(place, own, cpu, _encode((own, cpu, said)))
         else:
             entry = plain(place, own, cpu)
-        if not window.add_sample(entry, identity, cpu):
+        if not window.add_sample(entry, identity):
             return False
-        rank = self._rank_at(time)
+        times = self._times
+        rank = self._ranks[-1] if times and time >= times[-1] else self._rank_at(time)
         window.counts[rank] += 1
         if cpu > window.tops[rank]:
             window.tops[rank] = cpu
         head = self.head
         head.put_sample(rank, cpu, self._rules.threshold)
         head.samples += 1
-        self._total += exact.scaled(cpu)
+        exactly = exact.scaled(cpu)
+        window.total += exactly
+        self._total += exactly
         self._sampled.add(number)
         self._written.add(number)
         return True
@@ -254,6 +259,7 @@ class Session:
             ranks.insert(at, rank)
         self._window(number).add_mark(time, rank)
         self._written.add(number)
+        self._patience = self._patience_now()
         if before != rank:
             self._move(time, times[at + 1] if at + 1 < len(times) else _NEVER, before, rank)
         return True
@@ -368,7 +374,7 @@ class Session:
         self._detail, self._numbers, self._times, self._ranks = {}, [], [], []
         self._sampled, self._written = set(), set()
         self.head, self._total = Head(0, 0, 0, due=self.head.due), 0
-        self.fresh, self._ends = True, _NEVER
+        self.fresh, self._ends, self._patience = True, _NEVER, self._patience_now()
 
     # -- ends
 
@@ -383,15 +389,15 @@ class Session:
             return _NEVER
         if self._over:
             return self._forgotten_at()
-        return self.head.touched + self._patience()
+        return self.head.touched + self._patience
 
-    def _patience(self) -> int:
+    def _patience_now(self) -> int:
         last = self._ranks[-1] if self._ranks else self.head.base
         return self._rules.grace_ms + (0 if last == _OVER else self._rules.idle_ms)
 
     def _forgotten_at(self) -> int:
         retention = self._rules.retention_ms
-        return _NEVER if self.fresh or retention is None else self.head.touched + max(retention, self._patience())
+        return _NEVER if self.fresh or retention is None else self.head.touched + max(retention, self._patience)
 
     def _due(self) -> int | None:
         """The moment after its end, or that of its retention; None when nothing is to come."""

@@ -83,7 +83,7 @@ class Head(Struct, array_like=True):
             share.above += 1
         if cpu > share.top:
             share.top = cpu
-        share.bins[bin_of(cpu)] += 1
+        share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] += 1
 
     def take_sample(self, rank: int, cpu: float, threshold: float) -> None:
         """Undo `put_sample`, but for ``top``."""
@@ -91,7 +91,7 @@ class Head(Struct, array_like=True):
         share.count -= 1
         if cpu > threshold:
             share.above -= 1
-        share.bins[bin_of(cpu)] -= 1
+        share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] -= 1
 
     def of(self, dimension: str) -> str | None:
         """What was last reported of a dimension; None when it never was."""
@@ -108,11 +108,6 @@ def encode(head: Head) -> bytes:
     head.shares = {rank: share for rank, share in sorted(head.shares.items()) if share.count}
     head.known = dict(sorted(head.known.items()))
     return _encode(head)
-
-
-def bin_of(cpu: float) -> int:
-    """The bin of a share of [0, 1]."""
-    return min(int(cpu * BINS), BINS - 1)
 
 
 def summary(name: str, head: Head) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 r"""Five seconds of one session: what arrived for them, in the order of arrival, until they are folded.
 
 >>> window = Window(0)
->>> window.add_sample(plain(3, 1, 0.5), None, 0.5), window.add_sample(plain(3, 1, 0.5), None, 0.5)
+>>> window.add_sample(plain(3, 1, 0.5), None), window.add_sample(plain(3, 1, 0.5), None)
 (True, False)
 >>> window.add_mark(2, 1)
->>> list(window.samples()), list(window.marks()), window.mean
-([(3, 0.5)], [(2, 1)], 0.5)
+>>> list(window.samples()), list(window.marks())
+([(3, 0.5)], [(2, 1)])
 
 What is in a window is written as entries of 11 bytes: a place in the window (ms), a tag, and 8 bytes more.
 
@@ -97,6 +97,7 @@ class Window:
         values = [cpu for _, cpu in self.samples()]
         self.count = len(values)
         self.total = sum(map(scaled, values))
+        """The exact sum of its samples."""
 
     @property
     def mean(self) -> float:
@@ -114,13 +115,12 @@ class Window:
         self.weighed = 800 + sum(map(len, self.pages)) + (0 if self._seen is None else 100 * len(self._seen))
         return self.weighed - before
 
-    def add_sample(self, entry: bytes, identity: bytes | None, cpu: float) -> bool:
-        """Add a sample unless it is here.
+    def add_sample(self, entry: bytes, identity: bytes | None) -> bool:
+        """Add a sample unless it is here. Who adds one adds it to ``total``, too.
 
         Args:
             entry: as `plain` or `rich` made it.
             identity: of a rich one.
-            cpu: its share.
         """
         seen = self._seen
         if seen is None:
@@ -131,7 +131,6 @@ class Window:
         seen.add(known)
         self._append(entry if identity is None else entry + identity)
         self.count += 1
-        self.total += scaled(cpu)
         return True
 
     def add_mark(self, time: int, rank: int) -> None:
@@ -168,10 +167,12 @@ class Window:
         self._seen = None
 
     def _append(self, entries: bytes) -> None:
-        if not self.pages or is_full(self.pages[-1]):
-            self.pages.append(bytearray())
-        self.pages[-1] += entries
-        self.clean = min(self.clean, len(self.pages) - 1)
+        pages = self.pages
+        if not pages or len(pages[-1]) >= PAGE_BYTES:
+            pages.append(bytearray())
+        pages[-1] += entries
+        if self.clean == len(pages):
+            self.clean -= 1
 
     def _identities(self) -> Iterator[bytes]:
         for page in self.pages:

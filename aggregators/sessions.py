@@ -86,7 +86,7 @@ class Sessions(Aggregator[SessionRecord]):
             rows.put(_CLOCK, b"%d" % clock)
             if before is None or before // MOMENT_MS < clock // MOMENT_MS:
                 entities.update(dict.fromkeys(self._see_off(rows, clock)))
-        return Changes(entities, refused)
+        return Changes(entities, refused=refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A session's summary; None once its retention is over."""
