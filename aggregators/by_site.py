@@ -2,8 +2,8 @@
 
 >>> from schemas.sites import Message, MessageData
 >>> batch = BySite([Message("a", "v", site, 5, MessageData()) for site in ("x", "y", "x")], [0, 1, 2])
->>> [(group.site_id, group.first, group.last, group.plain) for group in batch.groups()], batch.places
-([('x', 0, 2, False), ('y', 2, 3, False)], [0, 2, 1])
+>>> [(group.site_id, group.first, group.last, group.repeats) for group in batch.groups()], batch.places
+([('x', 0, 2, True), ('y', 2, 3, False)], [0, 2, 1])
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Group(NamedTuple):
     """The greatest timestamp."""
     statuses: list[int]
     """The places of statuses."""
-    plain: bool
-    """Whether all ids are different, and none is hashed."""
+    repeats: bool
+    """Whether an id may be there twice."""
 
 
 class BySite:
@@ -85,10 +85,9 @@ class BySite:
         borders = np.searchsorted(self.statuses, ends).tolist()
         repeating, statuses = self._repeating, self.statuses
         first = signed = 0
-        plain = self.hashed is None
         columns = zip(self._sites, ends.tolist(), lowest, greatest, borders, strict=True)
         for number, (site, last, low, high, end) in enumerate(columns):
-            yield Group(site, first, last, low, high, statuses[signed:end], plain and number not in repeating)
+            yield Group(site, first, last, low, high, statuses[signed:end], number in repeating)
             first, signed = last, end
 
     def entries(self) -> bytes:

@@ -25,6 +25,8 @@ import numpy as np
 _HEAD = Struct("<qIII")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[str])
+_TEXT = 2
+"""Bit of a status's code: its id is a text."""
 _STATUS_BYTES = 100
 """What a status takes in memory: its time, four places in lists, its id."""
 
@@ -108,8 +110,9 @@ class Leaf:
     def encode(self) -> bytes:
         """As a row."""
         ids = self.ids
-        texts = [identity for identity in ids if isinstance(identity, str)]
-        if texts:
+        texts: list[str] = []
+        if (np.frombuffer(self.codes, np.uint32) & np.uint32(_TEXT)).any():
+            texts = [identity for identity in ids if isinstance(identity, str)]
             ids = [*[identity for identity in ids if isinstance(identity, bytes)], _encoder.encode(texts)]
         head = _HEAD.pack(self.start, len(self.online), len(self.times), len(texts))
         online = array("I", sorted(self.online))
@@ -130,7 +133,7 @@ class Leaf:
         uuids = iter([row[i : i + 16] for i in range(at, end, 16)])
         others = iter(_decoder.decode(row[end:]) if texts else ())
         leaf.fill(
-            SignedStatus(time, code >> 2, bool(code & 1), next(others if code & 2 else uuids))
+            SignedStatus(time, code >> 2, bool(code & 1), next(others if code & _TEXT else uuids))
             for time, code in zip(times, codes, strict=True)
         )
         return leaf
@@ -142,4 +145,4 @@ class Leaf:
 
 
 def _code(operator: int, online: bool, identity: Identity) -> int:
-    return operator << 2 | isinstance(identity, str) << 1 | online
+    return operator << 2 | (_TEXT if isinstance(identity, str) else 0) | online

@@ -23,7 +23,7 @@ import numpy as np
 from aggregators.blocks import HASHED, Numbers, row_at
 from aggregators.blocks import Sizes as PileSizes
 from aggregators.ids import marks, pairs, words
-from aggregators.pile import NO_FLOOR, Pile, entries
+from aggregators.pile import Pile, entries
 from aggregators.rows import Rows
 from aggregators.sieve import tags
 
@@ -140,7 +140,7 @@ class Names:
         sixteens = b"".join(map(_sixteen, names))
         mark = marks(words(pairs(sixteens))[0])
         found: dict[str, int] = {}
-        for place in pile.find(sixteens, mark.tolist(), tags(mark), b"\1" * len(names), NO_FLOOR):
+        for place in pile.find(sixteens, mark.tolist(), tags(mark), b"\1" * len(names), 0, len(names)):
             number = pile.number_of(sixteens[16 * place : 16 * place + 16], hashed=True)
             if number is not None:
                 found[names[place]] = number & ~HASHED

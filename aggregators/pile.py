@@ -38,7 +38,7 @@ from aggregators.blocks import (
 )
 from aggregators.ids import Words, marks, pairs, words
 from aggregators.rows import Rows
-from aggregators.sieve import CROWDED, Sieve, tags
+from aggregators.sieve import Sieve, tags
 
 NO_FLOOR = -(2**63)
 _YOUNG = ord("y")
@@ -83,15 +83,12 @@ class Pile:
         "_at_units",
         "_blocks",
         "_looked",
-        "_mask",
         "_new",
         "_old",
         "_prefix",
         "_rows",
         "_sieve",
         "_sizes",
-        "_spare",
-        "_table",
         "_uncounted",
         "_whole",
         "_young",
@@ -112,10 +109,6 @@ class Pile:
         self.old_span: int = sizes.unit * sizes.fan**sizes.old_level
         """How many entries the first old block takes."""
         self._sieve: Sieve | None = None
-        self._table, self._mask = bytearray(), 0
-        """The sieve's own (one look-up less on the way of almost every event)."""
-        self._spare = 0
-        """How many more the sieve has room for."""
         self._whole = False
         """Whether the sieve stands for the old blocks, too."""
         self._looked = 0
@@ -138,28 +131,17 @@ class Pile:
 
     # -- which ids are here
 
-    def all_new(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> bool:
-        """Whether the ids of ``[first, last)`` are certainly all new: then they must be added next.
-
-        A quick answer for few ids of a small pile. False means "ask `find`".
-        """
-        if last - first > self._spare or not (self._whole or self.n < self.old_span):
-            return False
-        table, mask = self._table, self._mask  # `Sieve.sift` in place: most events come through here
-        for place in range(first, last):
-            slot = marks[place] & mask
-            there, tag = table[slot], tags[place]
-            if not there:
-                table[slot] = tag
-            elif there in (tag, CROWDED):
-                return False
-            else:
-                table[slot] = CROWDED
-        self._spare -= last - first
-        return True
-
-    def find(self, ids: bytes, marks: Sequence[int], tags: bytes, hashed: bytes | None, floor: int) -> list[int]:
-        """Which of some ids, all different, are here already.
+    def find(
+        self,
+        ids: bytes,
+        marks: Sequence[int],
+        tags: bytes,
+        hashed: bytes | None,
+        first: int,
+        last: int,
+        floor: int = NO_FLOOR,
+    ) -> list[int]:
+        """Which of the ids ``[first, last)`` are here already.
 
         Those that are not must be added next: the sieve counts them in.
 
@@ -168,38 +150,30 @@ class Pile:
             marks: of each id, for the sieve.
             tags: of each id, for the sieve.
             hashed: a byte for each id: whether it is hashed (None: none is).
+            first: the place of the first that is meant.
+            last: the place after the last that is meant; if an id is twice among them, neither need be found.
             floor: entries of an earlier time do not count: they are folded.
 
         Returns:
-            The places, in ``ids``, of those that are here.
+            The places of those that are here, in order.
         """
-        count = len(tags)
-        sieve = self._prepare(count)
-        old = self._lists()[1]
-        if count < self._sizes.many:
-            maybe = sieve.sift(marks, tags)
-        else:
-            maybe = sieve.sift_many(np.array(marks, np.uint32), tags)
-        self._spare -= count
+        count = last - first
+        sieve = self._sieve
+        if sieve is None or self.n + count > sieve.room:
+            sieve = self._prepare(count)
+        maybe = (sieve.sift if count < self._sizes.many else sieve.sift_many)(marks, tags, first, last)
+        old = self._lists()[1] if self.n >= self.old_span else []
         if not maybe and (self._whole or not old):
             return []
-
-        def flag(place: int) -> bool:
-            return hashed is not None and hashed[place] != 0
-
-        found = [
-            place
-            for place in maybe
-            if self._in_young(ids[16 * place : 16 * place + 16], flag(place), floor) is not None
-        ]
+        found = [place for place in maybe if self._in_young(*_identity(ids, hashed, place), floor) is not None]
         if old:
             here = set(found)
-            ask = [place for place in (maybe if self._whole else range(count)) if place not in here]
+            ask = [place for place in (maybe if self._whole else range(first, last)) if place not in here]
             if len(ask) >= self._sizes.many:
                 found += self._blocks.find_many(old, ids, ask, hashed, floor)
             else:
                 find = self._blocks.find
-                found += [p for p in ask if find(old, ids[16 * p : 16 * p + 16], flag(p), floor) is not None]
+                found += [place for place in ask if find(old, *_identity(ids, hashed, place), floor) is not None]
         return sorted(found)
 
     def number_of(self, sixteen: bytes, hashed: bool, floor: int = NO_FLOOR) -> int | None:
@@ -212,13 +186,11 @@ class Pile:
         if not self._whole and self.n >= self.old_span:
             self._looked += more
             if self._looked * self._sizes.worth >= self.n:
-                self._whole, self._sieve, self._spare = True, None, 0
-        if self._sieve is not None and self._spare >= more:
-            return self._sieve
+                self._whole, self._sieve = True, None
         here = self.n if self._whole else self.n % self.old_span
+        if self._sieve is not None and here + more <= self._sieve.room:
+            return self._sieve
         sieve = self._sieve = Sieve(here + more)
-        self._table, self._mask = sieve.table, sieve.mask
-        self._spare = sieve.room - here
         if self.n % self.old_span:
             _remember(sieve, words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0])
         if self._whole:
@@ -339,7 +311,7 @@ class Pile:
         if before // self.old_span != after // self.old_span:
             self._young_times, self._new = None, b""
             if not self._whole:
-                self._sieve, self._spare = None, 0
+                self._sieve = None
         return dropped
 
     def _filled(self, units: int) -> tuple[Block, list[Block]]:
@@ -426,6 +398,10 @@ def _look(entries: bytes, sixteen: bytes, hashed: bool, floor: int) -> int | Non
                 return number
         at = entries.find(sixteen, at + 1)
     return None
+
+
+def _identity(ids: bytes, hashed: bytes | None, place: int) -> tuple[bytes, bool]:
+    return ids[16 * place : 16 * place + 16], hashed is not None and hashed[place] != 0
 
 
 def _remember(sieve: Sieve, key: Words) -> None:

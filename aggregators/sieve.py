@@ -4,10 +4,11 @@ One byte a slot: 0 is empty, `CROWDED` stands for several ids, anything else is 
 sieve calls new is new; what it does not must be looked up (of new ids, about one in forty).
 
 >>> sieve = Sieve(4)
->>> sieve.sift([7, 8], tags(np.array([7, 8], np.uint32)))
+>>> marks = [7, 8, 8, 9]
+>>> sieve.sift(marks, tags(np.array(marks, np.uint32)), 0, 2)
 []
->>> sieve.sift([8, 9], tags(np.array([8, 9], np.uint32)))
-[0]
+>>> sieve.sift(marks, tags(np.array(marks, np.uint32)), 2, 4)
+[2]
 
 A sieve is never stored: it is made again from the ids that it stands for.
 """
@@ -48,31 +49,31 @@ class Sieve:
         self.mask = size - 1
         self.table = bytearray(size)
 
-    def sift(self, marks: Sequence[int], tags: bytes) -> list[int]:
-        """Remember ``marks``; the places of those that may have been here before (also: earlier among them)."""
+    def sift(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> list[int]:
+        """Remember the marks ``[first, last)``; the places of those that may have been here (also: earlier of them)."""
         table, mask = self.table, self.mask
         seen: list[int] = []
-        for place, mark in enumerate(marks):
-            slot = mark & mask
-            there = table[slot]
-            tag = tags[place]
+        for place in range(first, last):
+            slot = marks[place] & mask
+            there, tag = table[slot], tags[place]
             if not there:
                 table[slot] = tag
-            elif there == tag or there == CROWDED:
+            elif there in (tag, CROWDED):
                 seen.append(place)
             else:
                 table[slot] = CROWDED
         return seen
 
-    def sift_many(self, marks: npt.NDArray[np.uint32], tags: bytes) -> list[int]:
+    def sift_many(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> list[int]:
         """`sift` for many marks at once; of several for one slot it names all but the first."""
-        slots = marks & np.uint32(self.mask)
+        mark, tag = np.array(marks[first:last], np.uint32), tags[first:last]
+        slots = mark & np.uint32(self.mask)
         there = np.frombuffer(self.table, np.uint8)[slots]
-        self.fill(marks, tags)
-        first = np.zeros(len(marks), np.bool_)
-        first[np.unique(slots, return_index=True)[1]] = True
-        tag = np.frombuffer(tags, np.uint8)
-        return np.flatnonzero((there == tag) | (there == CROWDED) | ~first).tolist()
+        self.fill(mark, tag)
+        once = np.zeros(len(mark), np.bool_)
+        once[np.unique(slots, return_index=True)[1]] = True
+        may = (there == np.frombuffer(tag, np.uint8)) | (there == CROWDED) | ~once
+        return (np.flatnonzero(may) + first).tolist()
 
     def fill(self, marks: npt.NDArray[np.uint32], tags: bytes) -> None:
         """Remember many marks."""

@@ -245,11 +245,15 @@ class Site:
         to the greatest number among the events that are ``sealed`` now.
         """
         visitors, operators = self._named
-        for number in sealed:
-            if number < STATUS:
-                visitors = max(visitors, 1 + (number & _NUMBER))
+        for bits in sealed:
+            if bits < STATUS:
+                number = bits & _NUMBER
+                if number >= visitors:
+                    visitors = number + 1
             else:
-                operators = max(operators, 1 + ((number & _NUMBER) >> 1))
+                number = (bits & _NUMBER) >> 1
+                if number >= operators:
+                    operators = number + 1
         self.visitors.seal(visitors)
         self.operators.seal(operators)
 

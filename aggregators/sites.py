@@ -74,22 +74,28 @@ class Sites(Aggregator[SiteEvent]):
     def _count(self, rows: Rows, batch: BySite, changes: Changes) -> list[_Counted]:
         """Count the new ones of all records; which they are, by site."""
         counted: list[_Counted] = []
-        kept, marks, tags = rows.kept, batch.marks, batch.tags
-        for site_id, first, last, lowest, greatest, statuses, plain in batch.groups():
+        kept, ids, marks, tags, hashed = rows.kept, batch.ids, batch.marks, batch.tags, batch.hashed
+        for site_id, first, last, lowest, greatest, statuses, repeats in batch.groups():
             key = HEADS + site_id.encode()
             site: Site | None = kept(key) or self._open(rows, key)
             if site is None:
                 changes.refused += [(place, WRONG_PARTITION) for place in batch.places[first:last]]
-            elif plain and self._keeps_all(site) and site.events.all_new(marks, tags, first, last):
-                new = range(first, last)
-                site.count(batch, new, statuses, lowest, greatest)
-                counted.append((site_id, site, new, None))
+                continue
+            known = site.events.find(ids, marks, tags, hashed, first, last, site.floor)
+            if self._retention is not None or site.floor > NO_FLOOR:
+                new, floors = self._in_order(site, batch, first, last, known, changes)
+            elif known or repeats:
+                new, floors = _first_of_each(batch, first, last, known), None
             else:
-                chosen, floors = self._admit(site, batch, first, last, not plain, changes)
-                if chosen:
-                    among, times = set(chosen), [batch.times[at] for at in chosen]
-                    site.count(batch, chosen, [at for at in statuses if at in among], min(times), max(times))
-                    counted.append((site_id, site, chosen, floors))
+                new, floors = range(first, last), None
+            if not new:
+                continue
+            if len(new) < last - first:
+                among, times = set(new), [batch.times[at] for at in new]
+                site.count(batch, new, [at for at in statuses if at in among], min(times), max(times))
+            else:
+                site.count(batch, new, statuses, lowest, greatest)
+            counted.append((site_id, site, new, floors))
         return counted
 
     def _append(self, rows: Rows, batch: BySite, counted: list[_Counted]) -> None:
@@ -171,34 +177,19 @@ class Sites(Aggregator[SiteEvent]):
             return None
         return Site(rows, key, self._sizes, row)
 
-    def _keeps_all(self, site: Site) -> bool:
-        """Whether nothing of a site is folded, nor will be."""
-        return self._retention is None and site.floor == NO_FLOOR
-
-    def _admit(
-        self, site: Site, batch: BySite, first: int, last: int, repeating: bool, changes: Changes
-    ) -> tuple[Sequence[int], Longs | None]:
-        """Which of the records ``[first, last)``, all of ``site``, count, and the floor after each of them."""
-        hashed = None if batch.hashed is None else batch.hashed[first:last]
-        ids, marks, tags = batch.ids[16 * first : 16 * last], batch.marks[first:last], batch.tags[first:last]
-        known = site.events.find(ids, marks, tags, hashed, site.floor)
-        if not self._keeps_all(site):
-            return self._admit_one_by_one(site, batch, first, last, known, changes)
-        if not known and not repeating:
-            return range(first, last), None
-        chosen: list[int] = []
-        seen = {batch.identity(first + at) for at in known}
-        for at in range(first, last):
-            identity = batch.identity(at)
-            if identity not in seen:
-                seen.add(identity)
-                chosen.append(at)
-        return chosen, None
-
-    def _admit_one_by_one(
+    def _in_order(
         self, site: Site, batch: BySite, first: int, last: int, known: list[int], changes: Changes
     ) -> tuple[list[int], Longs]:
-        """`_admit` where a floor moves with the events. ``known`` are the places of ids that are here at first."""
+        """Which of the records ``[first, last)`` count where a floor moves with them, and the floor after each.
+
+        Args:
+            site: theirs.
+            batch: where they are.
+            first: the place of the first.
+            last: the place after the last.
+            known: the places of ids that are here before the floor moves.
+            changes: is told what is too late.
+        """
         floor, newest, retention = site.floor, site.newest, self._retention
         here = set(known)
         chosen: list[int] = []
@@ -210,7 +201,7 @@ class Sites(Aggregator[SiteEvent]):
                 changes.refused.append((batch.places[at], TOO_LATE))
                 continue
             identity = batch.identity(at)
-            if at - first in here and (floor == site.floor or site.events.number_of(*identity, floor) is not None):
+            if at in here and (floor == site.floor or site.events.number_of(*identity, floor) is not None):
                 continue
             if seen.get(identity, NO_FLOOR - 1) >= floor:
                 continue
@@ -223,3 +214,15 @@ class Sites(Aggregator[SiteEvent]):
             floors.append(floor)
         site.floor = floor
         return chosen, np.array(floors, np.int64)
+
+
+def _first_of_each(batch: BySite, first: int, last: int, known: list[int]) -> list[int]:
+    """Of the records ``[first, last)``, the first of each id that is not at one of the ``known`` places."""
+    seen = {batch.identity(at) for at in known}
+    new: list[int] = []
+    for at in range(first, last):
+        identity = batch.identity(at)
+        if identity not in seen:
+            seen.add(identity)
+            new.append(at)
+    return new
