@@ -8,6 +8,7 @@
 Three steps, since each says less than it seems to: the group's committed offsets pass what was sent; that is written
 after the epoch's transaction was committed, but its markers may still be on their way to the topics; so the ends of
 the summaries and the dead letters are taken, and waited for in the view of those who read committed records only.
+Where a merging stage publishes the summaries, its group must come to the end of the partials before that.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ from schemas.wire import (
     LETTER_PARTITION,
     LETTER_TOPIC,
     Topics,
+    merge_topics,
 )
 
 ASK_S = 0.1
 """How often the group's progress is asked for."""
 ANSWER_S = 10.0
 """How long one answer of the broker may take."""
+
+_ALL = IsolationLevel.READ_UNCOMMITTED
 
 Ends = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
@@ -68,8 +72,10 @@ class Processed:
         self._admin: Any = AdminClient(self._kafka, logger=logger)  # its answers carry no types
         # A consumer that never joins its group is asked for the group's offsets: librdkafka's admin client dereferences
         # a group that it has not got when the coordinator is still loading (librdkafka issue 5040).
-        self._group = Consumer({**self._kafka, "group.id": topics.app, "enable.auto.commit": False}, logger=logger)
-        self._letters_from = self._ends(topics.dead_letters, IsolationLevel.READ_UNCOMMITTED)
+        self._counting = self._member(topics.app)
+        merges = topics.output == topics.partials
+        self._merging = self._member(merge_topics(topics.input).app) if merges else None
+        self._letters_from = self._ends(topics.dead_letters, _ALL)
 
     def wait(self, spans: Spans, timeout_s: float, tick: Callable[[int], bool]) -> bool:
         """Wait until everything at ``spans`` is counted and its summaries can be read.
@@ -88,17 +94,17 @@ class Processed:
         deadline = monotonic() + timeout_s
         wanted = {partition: stretches[-1][1] for partition, stretches in spans.items()}
         behind = sum(_below(stretches, stretches[-1][1]) for stretches in spans.values())
+        partials: Ends | None = None
         ends: Ends | None = None
         while True:
             try:
-                if ends is None:
-                    committed = self._committed(list(wanted))
+                if partials is None:
+                    committed = self._committed(self._counting, self._topics.input, list(wanted))
                     behind = sum(_below(spans[p], wanted[p]) - _below(spans[p], committed[p]) for p in wanted)
                     if all(committed[p] >= wanted[p] for p in wanted):
-                        ends = {
-                            **self._ends(self._topics.summaries, IsolationLevel.READ_UNCOMMITTED),
-                            **self._ends(self._topics.dead_letters, IsolationLevel.READ_UNCOMMITTED),
-                        }
+                        partials = self._ends(self._topics.partials, _ALL) if self._merging is not None else {}
+                if partials is not None and ends is None and self._merged(partials):
+                    ends = {**self._ends(self._topics.summaries, _ALL), **self._ends(self._topics.dead_letters, _ALL)}
                 if ends is not None and self._readable(ends):
                     return True
             except KafkaException:
@@ -126,7 +132,7 @@ class Processed:
         )
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in self._letters_from.items()])
-            ends = self._ends(self._topics.dead_letters, IsolationLevel.READ_UNCOMMITTED)
+            ends = self._ends(self._topics.dead_letters, _ALL)
             unread = set(ends)
             count, first = 0, list[Letter]()
             while unread:
@@ -154,11 +160,21 @@ class Processed:
         stretches = spans.get(partition, [])
         return _below(stretches, offset + 1) > _below(stretches, offset)
 
-    def _committed(self, partitions: list[int]) -> dict[int, int]:
+    def _member(self, group: str) -> Consumer:
+        """Who may ask for the offsets of ``group``."""
+        return Consumer({**self._kafka, "group.id": group, "enable.auto.commit": False}, logger=self._logger)
+
+    def _committed(self, group: Consumer, topic: str, partitions: list[int]) -> dict[int, int]:
         """The group's offsets; 0 where it has none."""
-        places = [TopicPartition(self._topics.input, partition) for partition in partitions]
-        found = self._group.committed(places, timeout=ANSWER_S)
+        found = group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=ANSWER_S)
         return {place.partition: max(place.offset, 0) for place in found}
+
+    def _merged(self, partials: Ends) -> bool:
+        """Whether the merging stage has come as far as ``partials``."""
+        if self._merging is None:
+            return True
+        committed = self._committed(self._merging, self._topics.partials, [partition for _, partition in partials])
+        return all(committed[partition] >= end for (_, partition), end in partials.items())
 
     def _readable(self, ends: Ends) -> bool:
         """Whether those who read committed records come as far as ``ends``."""
