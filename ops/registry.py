@@ -77,7 +77,20 @@ def _sessions() -> Stream:
     return Stream(SESSIONS, count, command)
 
 
-_BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites, "sessions": _sessions}
+def _items() -> Stream:
+    from ops.commands.report.items import command
+    from schemas.items import ITEMS
+
+    def count(counting: Counting) -> Aggregator[Any]:
+        from aggregators.items import Items
+
+        del counting
+        return Items()
+
+    return Stream(ITEMS, count, command)
+
+
+_BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites, "sessions": _sessions, "items": _items}
 
 
 def names() -> tuple[str, ...]:
