@@ -18,7 +18,7 @@ from aggregators.rows import MemoryStore, Rows
 from ops.registry import Stream
 from producers.formats import format_of
 from producers.records import Parsed
-from producers.sources import Source, sources_of
+from producers.sources import Source, files_of
 
 BATCH = 20_000
 """Records counted at once: a key's records of a batch are counted together."""
@@ -52,9 +52,10 @@ class Recount:
 
         Raises:
             StreamgaugeError: it cannot be read.
+            UsageError: it is a file, but none of the stream's.
         """
         make_reading = format_of(self._stream.schema, self._stream.lines)
-        for source in sources_of(path):
+        for source in files_of(path, make_reading)[0]:
             reading = make_reading(source.name)
             for block in source.blocks():
                 self._take(reading.parse(reading.feed(block)))
@@ -64,8 +65,14 @@ class Recount:
 
     def summaries(self) -> dict[str, dict[str, Any]]:
         """The summary of each entity, without ``revision``; removed ones are not there."""
-        found = {entity: self._aggregator.summary(self._rows, entity) for entity in self._entities}
-        return {entity: summary for entity, summary in found.items() if summary is not None}
+        found: dict[str, dict[str, Any]] = {}
+        for entity in self._entities:
+            summary = self._aggregator.summary(self._rows, entity)
+            if summary is not None and self._stream.schema.merges:
+                summary = self._aggregator.merge(entity, [summary])
+            if summary is not None:
+                found[entity] = summary
+        return found
 
     def _take(self, parsed: Parsed) -> None:
         self.rejected += len(parsed.rejected)

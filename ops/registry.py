@@ -90,7 +90,24 @@ def _items() -> Stream:
     return Stream(ITEMS, count, command)
 
 
-_BUILT_IN: dict[str, Callable[[], Stream]] = {"sites": _sites, "sessions": _sessions, "items": _items}
+def _renders() -> Stream:
+    from ops.commands.report.renders import command
+    from schemas.renders import RENDERS
+
+    def count(counting: Counting) -> Aggregator[Any]:
+        from aggregators.renders import Renders
+
+        return Renders(counting)
+
+    return Stream(RENDERS, count, command, lines="csv")
+
+
+_BUILT_IN: dict[str, Callable[[], Stream]] = {
+    "sites": _sites,
+    "sessions": _sessions,
+    "items": _items,
+    "renders": _renders,
+}
 
 
 def names() -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class Sample:
 
 
 _SAMPLES = (
+    Sample("renders", ("nightly",), ("--summary",), "summary.txt"),
     Sample("sites", ("small_input.jsonl",), (), "small_output.txt"),
     Sample("sessions", ("simulated.jsonl",), (), "report.txt"),
 )

@@ -26,6 +26,7 @@ from producers.ledger import Ledger
 from producers.positions import Identity, Position, Positions, identity_of
 from producers.records import Format
 from producers.sender import Sender
+from producers.sources import takes
 from producers.tail import Growth, Tail
 from schemas.errors import StreamgaugeError
 
@@ -84,8 +85,11 @@ class Follow:
 
         Raises:
             StreamgaugeError: a position cannot be kept, or the broker refused a record.
+            UsageError: a path names a file that is none of the stream's.
         """
         for path in self._paths:
+            if not Path(path).is_dir():
+                self._read(path)  # a name that is none of the stream's is told at once
             self._pick_up_renamed(path)
         while not self._interrupt.asked:
             if not self.look():
@@ -168,6 +172,9 @@ class Follow:
         for entry in entries:
             if entry.name.endswith(PACKED):
                 self._tell(f"{directory}: packed files are not followed; replay them without --follow")
+                continue
+            if not takes(self._read, str(Path(directory, entry.name))):
+                self._tell(f"{directory}: files that are none of the stream's are ignored, such as {entry.name}")
                 continue
             with suppress(FileNotFoundError):  # renamed since the directory was read
                 status = entry.stat()

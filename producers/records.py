@@ -69,7 +69,11 @@ class Format(Protocol):
     """How sources of a stream are read."""
 
     def __call__(self, name: str, *, line: int = 1, offset: int = 0) -> Reading:
-        """A reading of the source called ``name``, from ``offset`` on, where ``line`` begins."""
+        """A reading of the source called ``name``, from ``offset`` on, where ``line`` begins.
+
+        Raises:
+            UsageError: a file of that name holds no records of the stream.
+        """
         ...
 
 

@@ -18,7 +18,7 @@ from producers.ledger import Ledger
 from producers.lines import Lines
 from producers.records import Format, Reading
 from producers.sender import Sender
-from producers.sources import Source, sources_of
+from producers.sources import Source, files_of
 
 
 class Resume(NamedTuple):
@@ -40,12 +40,20 @@ class Replay:
 
     Raises:
         StreamgaugeError: a path is not there (before anything is sent).
+        UsageError: a path names a file that is none of the stream's.
     """
 
     def __init__(self, paths: Sequence[str], read: Format, interrupt: Interrupt, *, from_line: int = 1) -> None:
         self.ledger: Ledger[tuple[int, int]] = Ledger()
         self._paths = tuple(paths)
-        self._sources = [sources_of(path) for path in paths]
+        self._sources: list[list[Source]] = []
+        self.ignored: dict[str, int] = {}
+        """How many files of each directory are none of the stream's."""
+        for path in paths:
+            sources, ignored = files_of(path, read)
+            self._sources.append(sources)
+            if ignored:
+                self.ignored[path] = ignored
         self._read = read
         self._interrupt = interrupt
         self._reached = (0, from_line)

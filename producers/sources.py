@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.errors import StreamgaugeError
+from producers.records import Format
+from schemas.errors import StreamgaugeError, UsageError
 
 STDIN = "-"
 BLOCK_BYTES = 64 << 10
@@ -104,6 +105,34 @@ class Source:
         return StreamgaugeError(
             f"{self.name} is damaged: {what}; what could be read of it was sent, get a complete file and replay that"
         )
+
+
+def files_of(path: str, read: Format) -> tuple[list[Source], int]:
+    """The files that ``path`` means, of which a format may take some only, by their names.
+
+    Returns:
+        The files, and how many of a directory are passed over.
+
+    Raises:
+        StreamgaugeError: there is no such file, or it may not be read.
+        UsageError: the file that ``path`` names is none for this format.
+    """
+    sources = sources_of(path)
+    if path == STDIN or not Path(path).is_dir():
+        for source in sources:
+            read(source.name)
+        return sources, 0
+    taken = [source for source in sources if takes(read, source.name)]
+    return taken, len(sources) - len(taken)
+
+
+def takes(read: Format, name: str) -> bool:
+    """Whether a format takes a file called ``name``."""
+    try:
+        read(name)
+    except UsageError:
+        return False
+    return True
 
 
 def sources_of(path: str) -> list[Source]:

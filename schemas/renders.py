@@ -20,7 +20,7 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
 
-from schemas.csv_table import Column, Table, decimal, optional, row_of, text, truth, whole
+from schemas.csv_table import Column, Table, decimal, fields_of, optional, row_of, text, truth, whole
 from schemas.errors import BadRecord, UsageError
 from schemas.schema import Schema
 
@@ -151,6 +151,11 @@ def _entity(summary: RenderCell) -> str:
     return cell_of(summary["day"], summary["app"], summary["renderer"], summary["success"])
 
 
+def _fields(entity: str) -> dict[str, object]:
+    day, app, renderer, success = fields_of(entity)
+    return {"day": day, "app": app, "renderer": renderer, "success": success == "true"}
+
+
 COLUMNS = (
     Column("uid", text),
     Column("app", text),
@@ -169,6 +174,7 @@ RENDERS: Schema[Render] = Schema(
     key=_uid,
     entity=_entity,
     check=_check,
+    fields=_fields,
     merges=True,
     csv=Table(COLUMNS, numbered=True, of_file=_of_file),
 )

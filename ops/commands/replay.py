@@ -115,6 +115,10 @@ class _Job:
 
         interrupt = Interrupt()
         replay = Replay(paths, self._read(), interrupt, from_line=from_line)
+        if replay.ignored:
+            count, where = sum(replay.ignored.values()), ", ".join(replay.ignored)
+            files = "1 file" if count == 1 else f"{count} files"
+            console.say(f"ignored {files} in {where}: not named as the files of {self._stream.name} are")
         self._ensure()
         topics = self._stream.schema.topics
         processed = Processed(self._settings.kafka, topics, self._logger()) if wait else None

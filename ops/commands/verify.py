@@ -36,12 +36,13 @@ def command(settings: Settings, stream: str, paths: tuple[str, ...]) -> int:
     from ops.kafka import client_logger, connect
     from ops.recount import Recount
     from ops.registry import stream as stream_named
-    from producers.sources import Source, sources_of
+    from producers.formats import format_of
+    from producers.sources import Source, files_of
     from sinks.summaries import summaries
 
     chosen = stream_named(stream)
     for path in paths:
-        sources_of(path)  # a missing file is told before anything is tried
+        files_of(path, format_of(chosen.schema, chosen.lines))  # a missing file is told before anything is tried
     admin = connect(settings.kafka)
     recount = Recount(chosen, counting(settings))
     with console.Progress("reading", unit="bytes") as progress:

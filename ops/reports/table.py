@@ -48,6 +48,11 @@ class Table:
         for row in self.rows:
             yield ",".join(label + _plain(value) for label, value in zip(labels, row, strict=True))
 
+    def values(self) -> Iterator[str]:
+        """A line a value, for scripts: bare, written as in `text`."""
+        for row in self.rows:
+            yield from map(_plain, row)
+
     def csv(self) -> Iterator[str]:
         """RFC 4180 with a header; a field may hold line ends, so an item may be more than one line."""
         buffer = io.StringIO()

@@ -15,7 +15,11 @@ from typing import cast
 
 from schemas.errors import UsageError
 
-GENERATORS = {"sites": "producers.simulate.sites", "sessions": "producers.simulate.sessions"}
+GENERATORS = {
+    "sites": "producers.simulate.sites",
+    "sessions": "producers.simulate.sessions",
+    "renders": "producers.simulate.renders",
+}
 """The module of each stream that has a generator."""
 
 

@@ -1,0 +1,101 @@
+"""A cell of renders: all of a day, an app, a renderer and an outcome; and what cells add up to.
+
+>>> cell = Cell("2024-01-01", "maya", "arnold", True)
+>>> cell.measures[CPU].add(97.3, Place(cell.day, 1, "a")); cell.count += 1
+>>> cell.entity, merged([cell.share(), cell.share()])["count"]
+('2024-01-01,maya,arnold,true', 2)
+
+A cell is written in one form, as a row, as a partition's share and as the published summary, which has the means
+besides; so shares of shares are shares, whoever merges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aggregators.measure import Measure, Place
+from schemas.renders import cell_of
+
+NAMES = ("elapsed_time", "maxram", "maxcpu")
+TIME, RAM, CPU = range(3)
+"""Places of the measures."""
+
+
+def _measures() -> tuple[Measure, Measure, Measure]:
+    return Measure(), Measure(), Measure()
+
+
+@dataclass
+class Cell:
+    """One cell, in one partition or in all.
+
+    Args:
+        number: stands for the cell in the keys of its partition's rows.
+    """
+
+    day: str
+    app: str
+    renderer: str
+    success: bool
+    number: int = -1
+    count: int = 0
+    measures: tuple[Measure, Measure, Measure] = field(default_factory=_measures)
+
+    def __post_init__(self) -> None:
+        self.entity = cell_of(self.day, self.app, self.renderer, self.success)
+        """What the cell is called."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, about, in bytes."""
+        return 1500 + 110 * sum(len(measure.bins) for measure in self.measures)
+
+    def add(self, values: Sequence[float | None], place: Place) -> None:
+        """Count a render with these measures."""
+        self.count += 1
+        for measure, value in zip(self.measures, values, strict=True):
+            if value is not None:
+                measure.add(value, place)
+
+    def remove(self, values: Sequence[float | None], place: Place) -> None:
+        """Take back a render that was counted."""
+        self.count -= 1
+        for measure, value in zip(self.measures, values, strict=True):
+            if value is not None:
+                measure.remove(value, place)
+
+    def share(self) -> dict[str, Any]:
+        """All of it as plain data, in one form only."""
+        return {
+            "day": self.day,
+            "app": self.app,
+            "renderer": self.renderer,
+            "success": self.success,
+            "count": self.count,
+            **{name: measure.share() for name, measure in zip(NAMES, self.measures, strict=True)},
+        }
+
+    @staticmethod
+    def of(share: Mapping[str, Any], number: int = -1) -> Cell:
+        """What `share` gave."""
+        day = share["day"]
+        time, ram, cpu = (Measure.of(share[name], day) for name in NAMES)
+        return Cell(
+            day, share["app"], share["renderer"], share["success"], number, share["count"], (time, ram, cpu)
+        )  # fmt: skip
+
+
+def merged(shares: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The summary of a cell from shares of it, at least one: their order and grouping change nothing."""
+    cell = Cell.of(shares[0])
+    for share in shares[1:]:
+        other = Cell.of(share)
+        cell.count += other.count
+        for measure, more in zip(cell.measures, other.measures, strict=True):
+            measure.merge(more)
+    summary = cell.share()
+    for name, measure in zip(NAMES, cell.measures, strict=True):
+        summary[name]["mean"] = measure.mean() if measure.n else None
+    return summary
