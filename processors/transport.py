@@ -161,6 +161,8 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         return runs
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        if cast("RunConsumer", self.consumer).joining:
+            return False
         # aiokafka tries for as long as no broker answers, and all that this thread is asked meanwhile waits in line,
         # the stop of the process included. The group's offset is a hint: the next commit says more.
         try:
@@ -184,6 +186,10 @@ class RunConsumer(driver.Consumer):
     """Faust's consumer over runs; the state's stamps decide where reading starts and what is committed."""
 
     app: StreamApp
+    joining = False
+    """Between a revocation and the next assignment no offset is committed. The broker answers a connection's requests
+    in turn: a commit sent behind a JoinGroup that waits for slower members is looked at when the new generation has
+    begun, and refused for its old one; then aiokafka joins anew, which makes the others rejoin, and so on for ever."""
 
     def _new_consumer_thread(self) -> RunConsumerThread:
         return RunConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -223,6 +229,12 @@ class RunConsumer(driver.Consumer):
         await self.app.partition_table.drain()
         await self.commit()
         await super().on_partitions_revoked(revoked)
+        self.joining = True
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The group has a new generation, in which offsets can be committed again."""
+        self.joining = False
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Read each active partition from where its state is; the group's committed offset is only a hint."""
