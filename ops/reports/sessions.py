@@ -158,8 +158,12 @@ class Question:
 
 
 def dimensions_of(sessions: Iterable[Session]) -> tuple[str, ...]:
-    """All dimensions, in the order in which the first wins a tie."""
-    return tuple(dict.fromkeys([*ALWAYS, *(name for one in sessions for name in one.dimensions)]))
+    """All dimensions, in the order in which the first wins a tie; of the further ones, those that any session has."""
+    sessions = list(sessions)
+    further = [
+        name for name in dict.fromkeys(name for one in sessions for name in one.dimensions) if name not in ALWAYS
+    ]
+    return (*ALWAYS, *(name for name in further if any(one.dimensions.get(name) is not None for one in sessions)))
 
 
 def is_high(session: Session, threshold: float) -> bool:
