@@ -32,6 +32,7 @@ from schemas.wire import (
     LETTER_GROUP,
     LETTER_LINE,
     LETTER_OFFSET,
+    LETTER_OP,
     LETTER_PARTITION,
     LETTER_TOPIC,
     ORIGIN,
@@ -64,7 +65,8 @@ class Resender:
         self.accepted = 0
         self.rejected = 0
         self._topics = schema.topics
-        self._from_file = format_of(schema, lines)
+        self._schema = schema
+        self._lines = lines
         self._from_topic = FORMATS["jsonl"](schema)
         self._partitions = partitions
         self._failures: list[KafkaError] = []
@@ -132,7 +134,9 @@ class Resender:
 
     def _produce(self, letter: Letter) -> int:
         """Send one letter and its mark; 1 when it is a good record now, 0 when it is a letter again."""
-        read = self._from_topic if letter.counted else self._from_file
+        op = letter.headers.get(LETTER_OP)
+        from_file = format_of(self._schema.with_op(op.decode() if op else None), self._lines)
+        read = self._from_topic if letter.counted else from_file
         parsed = parse_letter(read, letter.value, letter.headers)
         for key, value in zip(parsed.keys, parsed.values, strict=True):
             file, line = letter.headers.get(LETTER_FILE), letter.headers.get(LETTER_LINE, b"")
@@ -186,7 +190,7 @@ class Resender:
 def _headers_again(letter: Letter, rejected: Rejected) -> Headers:
     """The headers of a new letter: today's reason, and where the record was from all along."""
     kept = (LETTER_TOPIC, LETTER_PARTITION, LETTER_OFFSET, LETTER_GROUP)
-    again = letter_headers(letter.headers.get(LETTER_FILE, b""), rejected)
+    again = letter_headers(letter.headers.get(LETTER_FILE, b""), rejected, letter.headers.get(LETTER_OP, b"").decode())
     if LETTER_FILE not in letter.headers:
         again = [header for header in again if header[0] not in {LETTER_FILE, LETTER_LINE}]
     return [*again, *((name, letter.headers[name]) for name in kept if name in letter.headers)]

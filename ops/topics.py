@@ -68,14 +68,16 @@ class Found:
 def wanted(schema: Schema[Any]) -> list[Topic]:
     """The topics of one stream and the one that all workers share."""
     names = schema.topics
-    merging = [names.partials, merge_topics(schema.name).changelog] if schema.merges else []
+    more = [names.partials, merge_topics(schema.name).changelog] if schema.merges else []
+    if names.rows:
+        more.append(names.rows)
     return [
         # The first is the one whose partition count decides.
         # LogAppendTime: `in the future` and the age of lag are measured against the broker's clock, not a client's.
         Topic(names.input, None, {"message.timestamp.type": "LogAppendTime"}),
         Topic(names.summaries, None, _COMPACTED, ("cleanup.policy",)),
         Topic(names.changelog, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")),
-        *(Topic(name, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")) for name in merging),
+        *(Topic(name, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")) for name in more),
         Topic(names.dead_letters, 1, {"retention.ms": str(LETTERS_KEPT_MS), **_BATCH}),
         Topic(names.replayed, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),
         Topic(WORKERS, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),

@@ -19,6 +19,7 @@ are the code that runs in a worker.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -67,6 +68,7 @@ class MemoryLog:
         self.input: list[Record] = []
         self.changelog: list[tuple[bytes, bytes | None]] = []
         self.outputs: list[Output] = []
+        self.published: list[Output] = []
         self.letters: list[tuple[bytes, str]] = []
 
     def commit(self, epoch: Epoch) -> int:
@@ -74,6 +76,7 @@ class MemoryLog:
         self.changelog += epoch.rows.items()
         self.changelog.append((STAMP_KEY, epoch.stamp.encode()))
         self.outputs += epoch.outputs
+        self.published += epoch.published
         for letter in epoch.letters:
             self.letters.append((letter.value, dict(letter.headers)[LETTER_MESSAGE].decode()))
         return len(self.changelog) - 1
@@ -161,15 +164,19 @@ class Driver(Generic[R]):
     @property
     def newest(self) -> dict[str, dict[str, Any]]:
         """The newest summary of each entity, without those that were removed."""
-        newest: dict[str, dict[str, Any]] = {}
-        for key, value, _ in self.log.outputs:
-            if value is None:
-                newest.pop(key.decode(), None)
-            else:
-                newest[key.decode()] = orjson.loads(value)
-        return newest
+        return _newest(self.log.outputs)
+
+    @property
+    def newest_rows(self) -> dict[str, dict[str, Any]]:
+        """The newest value of each key of the topic beside the summaries, without those that were removed."""
+        return _newest(self.log.published)
 
     @property
     def dead_letters(self) -> list[tuple[bytes, str]]:
         """``(value, reason)`` of each dead letter, in order."""
         return self.log.letters
+
+
+def _newest(outputs: Iterable[Output]) -> dict[str, dict[str, Any]]:
+    newest = {key.decode(): value for key, value, _ in outputs}
+    return {key: orjson.loads(value) for key, value in newest.items() if value is not None}

@@ -1,7 +1,7 @@
 """An epoch: what becomes durable together, in one Kafka transaction.
 
-Changed rows, the summaries of changed entities, dead letters, and the stamp (the next source offset). Either all of
-it is there for every ``read_committed`` reader, or none of it.
+Changed rows, the summaries of changed entities, whatever else is published, dead letters, and the stamp (the next
+source offset). Either all of it is there for every ``read_committed`` reader, or none of it.
 
 >>> stamp = Stamp(offset=42, version=1)
 >>> Stamp.decode(stamp.encode()) == stamp
@@ -10,7 +10,7 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -31,6 +31,9 @@ from schemas.wire import (
 
 STAMP_KEY = b"\x00stamp"
 """The stamp's key in the changelog and in the store. Keys that begin with NUL are the engine's."""
+
+BY_KEY = -1
+"""The partition of an output whose key names it: librdkafka hashes keys, which would cost us microseconds each."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -70,11 +73,12 @@ class Letter(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A summary or a partial, ready to be sent; no value removes the entity (a tombstone)."""
+    """What is published of an entity, ready to be sent; no value removes the entity (a tombstone)."""
 
     key: bytes
     value: bytes | None
     partition: int
+    """`BY_KEY`: the one that murmur2 of the key names."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,7 @@ class Epoch:
         row_bytes: of their keys and values.
         outputs: summaries, or partials, of the entities that changed.
         letters: of the records that could not be counted.
+        published: for the topic beside the summaries, where the stream has one.
     """
 
     first: int
@@ -98,6 +103,7 @@ class Epoch:
     row_bytes: int
     outputs: list[Output]
     letters: list[Letter]
+    published: list[Output] = field(default_factory=list[Output])
 
 
 def letter_of(record: KafkaRecord, topic: str, partition: int, group: str, reason: str) -> Letter:

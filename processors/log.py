@@ -78,6 +78,7 @@ class KafkaLog:
             "batch.size": 1 << 20,
             "batch.num.messages": 100_000,
             "message.max.bytes": BATCH_BYTES,
+            "partitioner": "murmur2_random",  # as Java's producers have it, for outputs whose key names the partition
             # An epoch is bounded by the engine, not by the client's queue.
             "queue.buffering.max.messages": 0,
             "queue.buffering.max.kbytes": 2_097_151,
@@ -130,11 +131,12 @@ class KafkaLog:
             for letter in epoch.letters:
                 send(topics.dead_letters, letter.value, letter.key, headers=list(letter.headers))
             removed = [(REVISION, b"%d" % epoch.stamp.offset)]
-            for key, value, to in epoch.outputs:
-                if value is None:
-                    send(topics.output, value, key, to, headers=list(removed))
-                else:
-                    send(topics.output, value, key, to)
+            for topic, outputs in ((topics.output, epoch.outputs), (topics.rows, epoch.published)):
+                for key, value, to in outputs:
+                    if value is None:
+                        send(topic, value, key, to, headers=list(removed))
+                    else:
+                        send(topic, value, key, to)
             for key, value in epoch.rows.items():
                 send(topics.changelog, value, key, partition)
             # Last, so that its offset is the epoch's end: the store may say "I hold all up to here".

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
 from aggregators.aggregator import Aggregator, Batch
 from aggregators.rows import Changes, Rows, Store
-from processors.epoch import STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
+from processors.epoch import BY_KEY, STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
 from processors.run import KafkaRecord, Run
 from schemas.errors import StateError, StateRefused
 from schemas.partial import Partial, encode, key_of
@@ -115,6 +115,7 @@ class Partition(Generic[R]):
         self._waiting: list[KafkaRecord] = []
         self._waiting_bytes = 0
         self._changed: dict[str, None] = {}
+        self._published: dict[bytes, dict[str, Any] | None] = {}
         self._letters: list[Letter] = []
         self._records = 0
         self._opened_at: float | None = None
@@ -178,6 +179,7 @@ class Partition(Generic[R]):
         times = [waiting[p].timestamp for p in positions] if self._aggregator.needs_broker_time else ()
         changes = self._aggregator.update(self.rows, Batch(decoded.records, times))
         self._changed.update(dict.fromkeys(changes.entities))
+        self._published.update(changes.published)
         refused = [(positions[index], reason) for index, reason in changes.refused]
         for index, reason in sorted(decoded.bad + refused):
             self._letters.append(letter_of(waiting[index], self._topic, self.number, self._group, reason))
@@ -212,17 +214,18 @@ class Partition(Generic[R]):
             row_bytes=row_bytes,
             outputs=[self._output(entity) for entity in self._changed],
             letters=self._letters,
+            published=[Output(key, self._revised(value), BY_KEY) for key, value in self._published.items()],
         )
-        self._changed, self._letters, self._records, self._opened_at = {}, [], 0, None
+        self._changed, self._published, self._letters, self._records, self._opened_at = {}, {}, [], 0, None
         self._under_way = epoch
         return epoch
 
     def _summary(self, entity: str) -> Output:
-        summary = self._aggregator.summary(self.rows, entity)
-        if summary is None:
-            return Output(entity.encode(), None, self.number)
+        return Output(entity.encode(), self._revised(self._aggregator.summary(self.rows, entity)), self.number)
+
+    def _revised(self, value: dict[str, Any] | None) -> bytes | None:
         # The position never falls for a partition, so it never falls for an entity of it.
-        return Output(entity.encode(), orjson.dumps({**summary, "revision": self.position}), self.number)
+        return None if value is None else orjson.dumps({**value, "revision": self.position})
 
     def _partial(self, entity: str) -> Output:
         key = entity.encode()

@@ -165,7 +165,7 @@ class CsvRows(RowSplitter):
         keys = [self._key(record).encode() for record in records]
         numbers = lines.numbers
         rejected += [Rejected(numbers[places[at]], lines.values[places[at]], reason) for at, reason in bad]
-        parsed = Parsed([], [], [], rejected)
+        parsed = Parsed([], [], [], rejected, self._given.get("op", ""))
         kept: list[int] = []
         for key, at in zip(keys, positions, strict=True):
             value, place = values[at], places[at]
@@ -192,6 +192,6 @@ def csv_rows(schema: Schema[Any]) -> Format:
         raise TypeError(f"the schema of {schema.name} has no table of columns")
 
     def read(name: str, *, line: int = 1, offset: int = 0) -> Reading:
-        return CsvRows(schema, table, table.of_file(name), line=line, offset=offset)
+        return CsvRows(schema, table, {**table.of_file(name), **table.given}, line=line, offset=offset)
 
     return read

@@ -75,6 +75,7 @@ class Processed:
         self._counting = self._member(topics.app)
         merges = topics.output == topics.partials
         self._merging = self._member(merge_topics(topics.input).app) if merges else None
+        self._written = [topic for topic in (topics.summaries, topics.rows, topics.dead_letters) if topic]
         self._letters_from = self._ends(topics.dead_letters, _ALL)
 
     def wait(self, spans: Spans, timeout_s: float, tick: Callable[[int], bool]) -> bool:
@@ -104,7 +105,7 @@ class Processed:
                     if all(committed[p] >= wanted[p] for p in wanted):
                         partials = self._ends(self._topics.partials, _ALL) if self._merging is not None else {}
                 if partials is not None and ends is None and self._merged(partials):
-                    ends = {**self._ends(self._topics.summaries, _ALL), **self._ends(self._topics.dead_letters, _ALL)}
+                    ends = {end: at for topic in self._written for end, at in self._ends(topic, _ALL).items()}
                 if ends is not None and self._readable(ends):
                     return True
             except KafkaException:

@@ -182,7 +182,7 @@ class Publisher:
         border = parsed.lines[count] if count < len(parsed.values) else None
         for rejected in parsed.rejected:
             if border is None or rejected.line < border:
-                self._send_letter(ticket, file, rejected)
+                self._send_letter(ticket, file, rejected, parsed.op)
         self._serve(0)
         self._tick()
         return ticket
@@ -234,10 +234,10 @@ class Publisher:
             raise StreamgaugeError(_refused(topic, error.args[0])) from error
         return count
 
-    def _send_letter(self, ticket: Ticket, file: str, rejected: Rejected) -> None:
+    def _send_letter(self, ticket: Ticket, file: str, rejected: Rejected, op: str) -> None:
         """Hand a dead letter over; after a stop it stays with the ticket as not acknowledged."""
         delivered = partial(ticket.letter_delivered, file, rejected)
-        headers = letter_headers(os.fsencode(file), rejected)
+        headers = letter_headers(os.fsencode(file), rejected, op)
         ticket.rejected += 1
         ticket.letters_left += 1
         while True:

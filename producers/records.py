@@ -37,6 +37,8 @@ class Parsed:
     lines: Sequence[int]
     """``lines[i]`` is the line at which ``values[i]`` begins."""
     rejected: list[Rejected] = field(default_factory=list[Rejected])
+    op: str = ""
+    """What the rejected ones were to do, where rows are commands: their bytes do not say it."""
 
 
 class Reading(Protocol):

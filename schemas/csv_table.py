@@ -105,12 +105,21 @@ class Table:
         header: whether a file begins with a row that names them.
         numbered: whether a record carries the ``line`` at which its row begins.
         of_file: what a file's name says of its records; raises `UsageError` for a file that is none of the stream's.
+        ops: what a row may tell to do, where rows are commands; the first one is the usual one.
+        op: what the rows of the files at hand tell to do; empty: the usual thing.
     """
 
     columns: tuple[Column, ...]
     header: bool = False
     numbered: bool = False
     of_file: Callable[[str], Mapping[str, Any]] = lambda _name: {}
+    ops: tuple[str, ...] = ()
+    op: str = ""
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """What every record has beside its columns: its ``op``, where rows are commands."""
+        return {"op": self.op or self.ops[0]} if self.ops else {}
 
     def record(self, fields: Sequence[str]) -> dict[str, Any]:
         """A row as an object.

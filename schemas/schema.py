@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from schemas.csv_table import Table
 from schemas.decode import RunDecoder
+from schemas.errors import UsageError
 from schemas.wire import Topics, merge_topics, topics
 
 R = TypeVar("R")
@@ -34,6 +35,7 @@ class Schema(Generic[R]):
         stage: what these records are: a stream's input, or the partials that its counting published
             (`schemas.partial.partials_of`).
         merges: whether entities cut across keys, so that counting publishes partials.
+        row: the ``TypedDict`` of what is published beside the summaries, in ``<stream>.rows``; None: nothing is.
         csv: what the rows of the input files hold, where those are CSV.
         extend: the ``msgspec.Struct`` of a record that has further fields, by the names that a person configured; None
             for a stream whose fields are fixed.
@@ -48,6 +50,7 @@ class Schema(Generic[R]):
     fields: Callable[[str], dict[str, Any]] | None = None
     stage: Literal["count", "merge"] = "count"
     merges: bool = False
+    row: Any = None
     csv: Table | None = None
     extend: Callable[[Sequence[str]], Any] | None = None
 
@@ -63,6 +66,20 @@ class Schema(Generic[R]):
         """What is left of an entity that was removed: the fields that its ``key`` holds."""
         return self.fields(key) if self.fields is not None else {next(iter(self.summary.__annotations__)): key}
 
+    def with_op(self, op: str | None) -> Schema[R]:
+        """This schema as who reads files needs it: their rows are commands to do ``op``; None: the usual one.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if op is None:
+            return self
+        known = self.csv.ops if self.csv is not None else ()
+        if self.csv is None or op not in known:
+            does = f"there is {', '.join(known)}" if known else f"records of {self.name} are no commands"
+            raise UsageError(f"no such operation: {op}; {does}")
+        return replace(self, csv=replace(self.csv, op=op))
+
     @property
     def decoder(self) -> RunDecoder[R]:
         """A decoder of this stream's records."""
@@ -71,4 +88,6 @@ class Schema(Generic[R]):
     @property
     def topics(self) -> Topics:
         """The topics of this stage of the stream."""
-        return merge_topics(self.name) if self.stage == "merge" else topics(self.name, merges=self.merges)
+        if self.stage == "merge":
+            return merge_topics(self.name)
+        return topics(self.name, merges=self.merges, rows=self.row is not None)

@@ -32,6 +32,8 @@ LETTER_GROUP = LETTER + "group"
 LETTER_MESSAGE = LETTER + "message"
 LETTER_FILE = LETTER + "file"
 LETTER_LINE = LETTER + "line"
+LETTER_OP = LETTER + "op"
+"""Only where rows are commands: what the row was to do."""
 LETTER_LENGTH = LETTER + "length"
 """Only where the value was cut to `LETTER_BYTES`: the original length in bytes."""
 LETTER_SHA256 = LETTER + "sha256"
@@ -53,6 +55,8 @@ class Topics(NamedTuple):
     """Where this stage publishes: ``partials`` or ``summaries``."""
     partials: str
     summaries: str
+    rows: str
+    """Compacted: what a stream publishes beside its summaries; empty where that is nothing."""
     dead_letters: str
     replayed: str
     """Compacted: the ids of dead letters that `dlq replay` has sent back, each once, ever."""
@@ -61,14 +65,21 @@ class Topics(NamedTuple):
     changelog: str
 
 
-def topics(stream: str, *, merges: bool = False) -> Topics:
-    """Name the topics of the counting stage of ``stream``; ``merges`` says that another stage merges its partials."""
+def topics(stream: str, *, merges: bool = False, rows: bool = False) -> Topics:
+    """Name the topics of the counting stage of ``stream``.
+
+    Args:
+        stream: its name.
+        merges: whether another stage merges its partials.
+        rows: whether it publishes anything beside its summaries.
+    """
     app = f"streamgauge-{stream}"
     return Topics(
         input=stream,
         output=f"{stream}.partials" if merges else f"{stream}.summaries",
         partials=f"{stream}.partials",
         summaries=f"{stream}.summaries",
+        rows=f"{stream}.rows" if rows else "",
         dead_letters=f"dlq.{stream}",
         replayed=f"dlq.{stream}.replayed",
         app=app,

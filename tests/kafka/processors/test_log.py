@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from ops.topics import ensure
-from processors.epoch import STAMP_KEY, Epoch, Letter, Output, Stamp
+from processors.epoch import BY_KEY, STAMP_KEY, Epoch, Letter, Output, Stamp
 from processors.log import KafkaLog
 from schemas.errors import Fenced
+from schemas.products import PRODUCTS
 from schemas.sites import SITES
-from schemas.wire import transactional_id
+from schemas.wire import partition_of, transactional_id
+from sinks.committed import CommittedReader, Span
 
 TOPICS = SITES.topics
 
@@ -107,6 +111,29 @@ def test_a_removed_entity_is_a_tombstone_that_tells_its_revision(
         message = consumer.poll(20)
     assert message is not None
     assert (message.key(), message.value(), message.headers()) == (b"7", None, [("revision", b"42")])
+
+
+def test_what_is_published_beside_the_summaries_lies_where_its_key_says(kafka: dict[str, Any]) -> None:
+    """Into the partition that murmur2 of the key names, in the epoch's transaction, with tombstones that tell when."""
+    ensure(kafka, PRODUCTS, 4)
+    topics = PRODUCTS.topics
+    log = KafkaLog(kafka, topics, 2, transactional_id(topics.app, 2))
+    log.fence()
+    keys = [b"%d\0Anna" % number for number in range(20)]
+    published = [Output(key, b"{}", BY_KEY) for key in keys]
+    log.commit(replace(epoch(41), outputs=[], published=[*published, Output(keys[7], None, BY_KEY)]))
+    log.close()
+    found: list[tuple[bytes | None, int | None, bytes | None, Any]] = []
+    with CommittedReader(kafka, logging.getLogger("tests")) as reading:
+        ends = {(topics.rows, partition): Span(0, 1 << 40) for partition in range(4)}
+        for messages in reading.read(dict.fromkeys(ends, 0), ends):
+            found += [(m.key(), m.partition(), m.value(), m.headers()) for m in messages]
+    assert len(found) == 21
+    assert all(partition == partition_of(key or b"", 4) for key, partition, _, _ in found)
+    assert [(value, headers) for key, _, value, headers in found if key == keys[7]] == [
+        (b"{}", None),
+        (None, [("revision", b"42")]),
+    ]
 
 
 def test_a_fenced_owner_publishes_nothing(kafka: dict[str, Any], new_log: Callable[[], KafkaLog]) -> None:

@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.csv_rows import RowSplitter, fields_of
+from producers.formats import format_of
+from producers.letters import letter_headers
 from producers.lines import Lines
 from schemas.csv_table import row_of
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, UsageError
+from schemas.products import PRODUCTS
+from schemas.sites import SITES
+from schemas.wire import LETTER_OP
 
 FIELDS = st.text(st.sampled_from(list('ab,"\n\r ü\0')), max_size=6)
 ROWS = st.lists(st.lists(FIELDS, min_size=2, max_size=3), max_size=8)
@@ -88,6 +93,30 @@ def test_a_broken_row_says_what_is_wrong(row: bytes, reason: str) -> None:
     with pytest.raises(BadRecord) as error:
         fields_of(row)
     assert str(error.value) == reason
+
+
+def test_rows_that_are_commands_carry_their_operation_and_so_do_their_letters() -> None:
+    """A header row is passed over; what a row was to do is not in its bytes, so a letter's header tells it."""
+    reading = format_of(PRODUCTS.with_op("delete"), "csv")("a.csv")
+    parsed = reading.parse(reading.feed(b'name,sku,description\r\nA,1,"x\r\ny"\r\nname,sku,description\n,2,\n'))
+    assert parsed.values == [
+        b'{"name":"A","sku":"1","description":"x\\r\\ny","op":"delete"}',
+        b'{"name":"name","sku":"sku","description":"description","op":"delete"}',
+    ]
+    assert (parsed.keys, parsed.lines, parsed.op) == ([b"1", b"sku"], [2, 4], "delete")
+    (rejected,) = parsed.rejected
+    assert (rejected.line, rejected.value) == (5, b",2,")
+    assert (LETTER_OP, b"delete") in letter_headers(b"a.csv", rejected, parsed.op)
+
+
+def test_an_operation_that_is_none_is_refused() -> None:
+    for schema, reason in (
+        (PRODUCTS, "no such operation: upsert; there is ingest, update, delete"),
+        (SITES, "no such operation: upsert; records of sites are no commands"),
+    ):
+        with pytest.raises(UsageError) as error:
+            schema.with_op("upsert")
+        assert str(error.value) == reason
 
 
 def test_of_a_quote_that_never_closes_only_the_first_line_is_lost() -> None:

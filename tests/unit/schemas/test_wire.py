@@ -44,11 +44,13 @@ def test_topics_are_named_after_their_stream() -> None:
         "output": "sites.summaries",
         "partials": "sites.partials",
         "summaries": "sites.summaries",
+        "rows": "",
         "dead_letters": "dlq.sites",
         "replayed": "dlq.sites.replayed",
         "app": "streamgauge-sites",
         "changelog": "streamgauge-sites-state-changelog",
     }
+    assert topics("products", merges=True, rows=True).rows == "products.rows"
 
 
 def test_each_partition_has_a_transactional_id_of_its_own() -> None:
