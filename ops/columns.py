@@ -11,9 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str | int | float | None]]) -> Iterator[str]:
-    """The lines of a table: numbers to the right, texts to the left, None as ``-``; control characters escaped."""
-    cells = [[_cell(value) for value in row] for row in rows]
+def columns(
+    header: Sequence[str], rows: Sequence[Sequence[str | int | float | None]], *, grouped: bool = True
+) -> Iterator[str]:
+    """The lines of a table: numbers to the right, texts to the left, None as ``-``; control characters escaped.
+
+    Args:
+        header: the names of the columns.
+        rows: as long as the header.
+        grouped: whether commas part the thousands; without them a number is as Python writes it.
+    """
+    cells = [[_cell(value, "," if grouped else "") for value in row] for row in rows]
     numeric = [
         all(isinstance(row[i], (int, float, type(None))) for row in rows) and bool(rows) for i in range(len(header))
     ]
@@ -26,9 +34,9 @@ def columns(header: Sequence[str], rows: Sequence[Sequence[str | int | float | N
         yield "  ".join(padded).rstrip()
 
 
-def _cell(value: str | float | None) -> str:
+def _cell(value: str | float | None, form: str) -> str:
     if value is None:
         return "-"
     if isinstance(value, str):
         return value if value.isprintable() else value.encode("unicode_escape").decode()
-    return f"{value:,}"
+    return f"{value:{form}}"

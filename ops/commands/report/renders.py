@@ -111,7 +111,7 @@ def command(
     cells = [cell for cell in found if wanted.takes(cell)]
     if by:
         table = reports.breakdown(cells, by, failed=failed)
-        text = columns([column.name for column in table.columns], table.rows)
+        text = columns([column.name for column in table.columns], table.rows, grouped=False)
         console.say(reports.BOUND)
     else:
         figures = reports.SUMMARY if aggregators["summary"] else tuple(chosen) or ("count",)
