@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from ops import console
+from ops.cli import run
 from ops.samples import sample_of
 from ops.topics import ensure
 from schemas.sessions import SESSIONS
@@ -38,11 +42,14 @@ class Client:
             return subprocess.Popen([PROGRAM, *words, *self._shared], stdin=subprocess.DEVNULL, stderr=log)
 
     def run(self, *words: str | Path, code: int = 0) -> str:
-        """What a command prints; it must end with ``code``."""
-        command = [PROGRAM, *words, *self._shared]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        assert done.returncode == code, done.stderr
-        return done.stdout
+        """What a command prints, run in this process; it must end with ``code``."""
+        printed, said = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
+        with redirect_stdout(printed), redirect_stderr(said):
+            ended = run([*map(str, words), *self._shared])
+        console.configure(quiet=False, verbose=0, color="auto")
+        assert ended == code, said.getvalue()
+        printed.seek(0)
+        return printed.read()
 
     def is_ready(self, times: int) -> bool:
         """Whether the worker's log says so often that it is ready."""
