@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from aggregators.ids import Words, identify, marks, pairs, words
 from aggregators.pile import entries
 from aggregators.sieve import tags
 from schemas.sites import SiteEvent, Status
+
+_SITE_ID, _ID, _SENDER, _TIMESTAMP = map(attrgetter, ("site_id", "id", "sender", "timestamp"))
 
 Codes = npt.NDArray[np.uint16 | np.uint32]
 
@@ -47,34 +50,44 @@ class BySite:
     """
 
     def __init__(self, records: Sequence[SiteEvent], places: Sequence[int]) -> None:
-        site_ids = [record.site_id for record in records]
+        # Each column is taken in order of arrival, as the records lie in memory, and sorted afterwards: to go from
+        # record to record in the order of sites costs a cache miss each.
+        site_ids = list(map(_SITE_ID, records))
         number_of = {site: number for number, site in enumerate(dict.fromkeys(site_ids))}
         self._sites = list(number_of)
         small = len(number_of) < 1 << 16  # 16 bits are sorted by radix
-        codes = np.array([number_of[site] for site in site_ids], np.uint16 if small else np.uint32)
+        codes = np.array(list(map(number_of.__getitem__, site_ids)), np.uint16 if small else np.uint32)
         order = np.argsort(codes, kind="stable")
         self._ends = np.cumsum(np.bincount(codes, minlength=len(number_of)))
         in_order: list[int] = order.tolist()
 
-        self.records: list[SiteEvent] = [records[at] for at in in_order]
-        self.places = [places[at] for at in in_order]
+        self._records, self._order = records, in_order
+        self.places = in_order if isinstance(places, range) else [places[at] for at in in_order]
         """Where in the batch each record was."""
-        self.texts = [record.id for record in self.records]
-        self.ids, self.hashed = identify(self.texts)
-        """16 bytes each; a byte each that tells whether it is hashed, or None when none is."""
+        ids, hashed = identify(list(map(_ID, records)))
+        self.ids = np.frombuffer(ids, "V16")[order].tobytes()
+        """16 bytes each."""
+        self.hashed = None if hashed is None else np.frombuffer(hashed, np.uint8)[order].tobytes()
+        """A byte each that tells whether the id is hashed, or None when none is."""
         key = words(pairs(self.ids))[0]
         mark = marks(key)
         self.marks: list[int] = mark.tolist()
         """What a `Sieve` remembers of each id."""
         self.tags = tags(mark)
-        self.senders = [record.sender for record in self.records]
-        self.times = [record.timestamp for record in self.records]
-        self._times = np.array(self.times, np.int64)
-        self.statuses = [at for at, record in enumerate(self.records) if record.__class__ is Status]
+        senders = list(map(_SENDER, records))
+        self.senders = [senders[at] for at in in_order]
+        self._times = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))[order]
+        self.times: list[int] = self._times.tolist()
+        signed = np.array([kind is Status for kind in map(type, records)], np.bool_)
+        self.statuses: list[int] = np.flatnonzero(signed[order]).tolist()
         """The places of statuses."""
         self.numbers = [0] * len(records)
         """For whoever counts the records: the number of each one's entry."""
         self._repeating = self._with_repeats(key, codes[order])
+
+    def record(self, at: int) -> SiteEvent:
+        """The record at a place."""
+        return self._records[self._order[at]]
 
     def groups(self) -> Iterator[Group]:
         """The records of each site."""

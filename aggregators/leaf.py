@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple, cast
 
@@ -98,14 +98,13 @@ class Leaf:
             (online.add if code & 1 else online.discard)(operator)
         return online
 
-    def met(self, times: Iterable[int]) -> int:
+    def met(self, times: Sequence[int]) -> int:
         """How many of ``times``, all of this leaf's stretch, lie where somebody was online."""
         starts, counts = self.times, self.counts
-        total = 0
-        for time in times:
-            if counts[bisect_right(starts, time)]:
-                total += 1
-        return total
+        if len(counts) == 1:  # no status yet
+            return len(times) if counts[0] else 0
+        met = [counts[bisect_right(starts, time)] for time in times]
+        return len(met) - met.count(0)
 
     def encode(self) -> bytes:
         """As a row."""

@@ -8,6 +8,7 @@ Counting goes in two steps, so that the entries of a whole batch are made at onc
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import NamedTuple, cast
@@ -33,13 +34,6 @@ STATUS = 1 << 31
 _NUMBER = HASHED - 1
 
 _HEAD = Struct("<QQQqqqIIIII")
-
-
-def _without(places: Sequence[int], others: Sequence[int]) -> Sequence[int]:
-    if not others:
-        return places
-    gone = set(others)
-    return [at for at in places if at not in gone]
 
 
 class Sizes(NamedTuple):
@@ -168,45 +162,58 @@ class Site:
         timeline = self.timeline
         room = self.events.old_span - self.events.n
         last_young = chosen[room - 1] if 0 < room <= len(chosen) else None
-        if not statuses and last_young is None and batch.hashed is None and isinstance(chosen, range):
-            first, last = chosen.start, chosen.stop
-            batch.numbers[first:last] = self.visitors.numbers(batch.senders[first:last])
-            times = batch.times[first:last]
-            chats = timeline.chats(times)
+        if isinstance(chosen, range):
+            senders, times = batch.senders[chosen.start : chosen.stop], batch.times[chosen.start : chosen.stop]
+            signed = [at - chosen.start for at in statuses]
         else:
-            messages = _without(chosen, statuses)
-            self._sign(batch, statuses, last_young)
-            for at, number in zip(messages, self.visitors.numbers([batch.senders[at] for at in messages]), strict=True):
-                batch.numbers[at] = number
-            if batch.hashed is not None:
-                for at in chosen:
-                    batch.numbers[at] |= HASHED * batch.hashed[at]
-            times = [batch.times[at] for at in messages]
-            chats = timeline.chats(times)
+            senders, times = [batch.senders[at] for at in chosen], [batch.times[at] for at in chosen]
+            signed = [bisect_left(chosen, at) for at in statuses]
+        # Statuses are few: to take them out of the columns is cheaper than to look at each record.
+        for place in reversed(signed):
+            del senders[place], times[place]
+        signs = self._sign(batch, statuses, last_young)
+        numbers = self.visitors.numbers(senders)
+        for place, sign in zip(signed, signs, strict=True):
+            numbers.insert(place, sign)
+        self._note(batch, chosen, numbers)
+        chats = timeline.chats(times)
+        if statuses or last_young is not None or self.floor > NO_FLOOR:
             timeline.fold(self.floor)
             timeline.flush()
         self.chats += chats
         self.emails += len(times) - chats
 
-    def _sign(self, batch: BySite, statuses: Sequence[int], last_young: int | None) -> None:
-        """Apply statuses.
+    def _note(self, batch: BySite, chosen: Sequence[int], numbers: list[int]) -> None:
+        """Tell the batch the numbers of the entries."""
+        if batch.hashed is not None:
+            numbers = [number | HASHED * batch.hashed[at] for number, at in zip(numbers, chosen, strict=True)]
+        if isinstance(chosen, range):
+            batch.numbers[chosen.start : chosen.stop] = numbers
+        else:
+            for at, number in zip(chosen, numbers, strict=True):
+                batch.numbers[at] = number
+
+    def _sign(self, batch: BySite, statuses: Sequence[int], last_young: int | None) -> list[int]:
+        """Apply statuses; the numbers of their entries.
 
         ``last_young`` is the event that completes the first old block: the timeline has rows of its own from then on.
         """
         timeline = self.timeline
+        signs: list[int] = []
         for at in statuses:
             if last_young is not None and at > last_young:
                 timeline.store()
-            record = batch.records[at]
+            record = cast("Status", batch.record(at))
             operator = self.operators.number(record.sender)
-            online = cast("Status", record).data.status == "online"
-            text = batch.texts[at] if batch.is_hashed(at) else None
+            online = record.data.status == "online"
+            text = record.id if batch.is_hashed(at) else None
             timeline.sign(record.timestamp, operator, online, batch.ids[16 * at : 16 * at + 16], text)
-            batch.numbers[at] = STATUS | operator << 1 | online
+            signs.append(STATUS | operator << 1 | online)
         if last_young is not None:
             timeline.store()
         if timeline.moved:
             self._correct()
+        return signs
 
     def append(self, entries: bytes, numbers: Sequence[int], floors: Longs | None) -> bool:
         """Add the entries of what was counted.
@@ -245,6 +252,8 @@ class Site:
         to the greatest number among the events that are ``sealed`` now.
         """
         visitors, operators = self._named
+        if (visitors, operators) == (self.visitors.count, self.operators.count):
+            sealed = ()  # nobody new among them
         for bits in sealed:
             if bits < STATUS:
                 number = bits & _NUMBER
