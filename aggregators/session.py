@@ -28,7 +28,8 @@ It rises record by record, whatever batches they come in; the rows follow in `se
 | ``s`` session | its `Head` |
 | ``d`` session | the numbers of its windows that are not folded |
 | ``w`` session, window, page | a page of such a window (`aggregators.session_window`) |
-| ``i`` moment, session | when to look whether it has ended, or is to be forgotten: one for a session at most |
+| ``a`` moment, session | when to look whether it has ended; only of a session that is not known to have |
+| ``o`` moment, session | when it was last touched; only of one that is over. Retention looks here |
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ from aggregators.session_window import WINDOW_MS, Window, is_full, plain, rich
 from schemas.sessions import Further, SessionRecord
 
 HEADS, HEADS_END = b"s", b"t"
-INDEX = b"i"
+ALIVE, OVER = b"a", b"o"
 _WINDOWS, _PAGES = b"d", b"w"
 _PAGE = struct.Struct(">QI")
 _MOMENT = struct.Struct(">Q")
 _SIGN = 1 << 63
 
 MOMENT_MS = 60_000
-"""How exact the index is. A session that is read later than it ended is treated as if it had been seen to in time."""
-_OVER = RANKS["over"]
+"""How exact the indexes are. Who reports before being looked at is treated as if that had been done in time."""
+_LAST_STATE = RANKS["over"]
 _NEVER = 1 << 80
 _HEAD_BYTES = 3_000
 """What a session takes in memory beside its windows, about."""
@@ -78,14 +79,14 @@ class Rules:
     further: tuple[Further, ...] = ()
 
 
-def index_from(moment: int) -> bytes:
-    """Where the index rows of a moment begin."""
-    return INDEX + _MOMENT.pack(moment + _SIGN)
+def moment(index: bytes, ms: int) -> bytes:
+    """Where the rows of an index (`ALIVE`, `OVER`) begin that are of the moment of ``ms``, or later."""
+    return index + _MOMENT.pack(ms // MOMENT_MS + _SIGN)
 
 
-def session_at(index_key: bytes) -> str:
-    """Whose index row this is."""
-    return index_key[len(INDEX) + _MOMENT.size :].decode()
+def session_at(index_row: bytes) -> str:
+    """Whose row of an index this is."""
+    return index_row[len(ALIVE) + _MOMENT.size :].decode()
 
 
 class Session:
@@ -101,6 +102,7 @@ class Session:
     def __init__(self, rows: Rows, name: str, rules: Rules, row: bytes | None = None) -> None:
         self._rows = rows
         self._rules = rules
+        self.name = name
         self._name = name.encode()
         self.key = HEADS + self._name
         self.fresh = row is None
@@ -123,7 +125,7 @@ class Session:
         """Windows that got anything in this batch."""
         self._gone: list[bytes] = []
         """Rows that this batch deletes."""
-        self.head = Head(0, 0, 0) if row is None else session_head.decode(row)
+        self.head = Head(0, 0, 0, rules.threshold) if row is None else session_head.decode(row)
         self._total = exact.unpack(self.head.total)
         if row is not None and not self._over:
             self._load()
@@ -141,7 +143,10 @@ class Session:
             clock: the partition's event time, this record's included.
         """
         if clock >= self._ends:
-            self.pass_by(clock)
+            if clock >= self._forgotten_at():
+                self.forget()
+            else:
+                self.end()
         head, time = self.head, record.timestamp
         number = time // WINDOW_MS
         if number < head.floor:
@@ -165,13 +170,23 @@ class Session:
             self.dirty = True
         return None
 
-    def pass_by(self, clock: int) -> None:
-        """The partition's clock may have passed the end of the session, or that of its retention."""
-        if clock >= self._forgotten_at():
-            self._forget()
-        elif clock >= self._ends:
-            self.head.floor = self.head.end // WINDOW_MS + 1
-            self._ends = self._ending()
+    def has_ended(self, clock: int) -> bool:
+        """Whether idle gap and grace are over by the partition's clock."""
+        return self._over or clock >= self._ends
+
+    def end(self) -> None:
+        """All of it can be folded. If it reports again, it goes on."""
+        self.head.floor = self.head.end // WINDOW_MS + 1
+        self._ends = self._ending()
+
+    def forget(self) -> None:
+        """Its retention is over: if it reports again, it is new."""
+        for window in self._detail.values():
+            self._drop(window)
+        self._detail, self._numbers, self._times, self._ranks = {}, [], [], []
+        self._sampled, self._written = set(), set()
+        self.head, self._total = Head(0, 0, 0, self._rules.threshold, self.head.place), 0
+        self.fresh, self._ends, self._patience = True, _NEVER, self._patience_now()
 
     def _reach(self, time: int) -> bool:
         """Stretch from the first to the last record; whether that is news."""
@@ -226,7 +241,7 @@ class Session:
         if cpu > window.tops[rank]:
             window.tops[rank] = cpu
         head = self.head
-        head.put_sample(rank, cpu, self._rules.threshold)
+        head.put_sample(rank, cpu)
         head.samples += 1
         exactly = exact.scaled(cpu)
         window.total += exactly
@@ -270,7 +285,7 @@ class Session:
 
     def _move(self, since: int, until: int, before: int, after: int) -> None:
         """The samples of ``[since, until)`` have another state than was thought."""
-        head, threshold = self.head, self._rules.threshold
+        head = self.head
         first = bisect_left(self._numbers, since // WINDOW_MS)
         last = bisect_right(self._numbers, (until - 1) // WINDOW_MS)
         greatest = -1.0
@@ -278,8 +293,8 @@ class Session:
             window = self._detail[number]
             moved = [cpu for time, cpu in window.samples() if since <= time < until]
             for cpu in moved:
-                head.take_sample(before, cpu, threshold)
-                head.put_sample(after, cpu, threshold)
+                head.take_sample(before, cpu)
+                head.put_sample(after, cpu)
             if moved:
                 greatest = max(greatest, *moved)
                 window.count_by(self._rank_at)
@@ -302,12 +317,13 @@ class Session:
                 self._put_window(window)
         if self._numbers != self._stored_numbers:
             self._put_numbers()
-        looked, head.due = head.due, self._due()
-        if head.due != looked:
-            if looked is not None:
-                rows.delete(index_from(looked) + self._name)
-            if head.due is not None:
-                rows.put(index_from(head.due) + self._name, b"")
+        place = self._place()
+        if place != head.place:
+            if head.place:
+                rows.delete(head.place + self._name)
+            if place:
+                rows.put(place + self._name, b"")
+            head.place = place
         if self.fresh:
             rows.delete(self.key)
         else:
@@ -367,15 +383,6 @@ class Session:
         self._gone += [self._page(window.number, page) for page in range(window.stored)]
         self.nbytes -= window.weighed
 
-    def _forget(self) -> None:
-        """Begin anew, as if it had never been here."""
-        for window in self._detail.values():
-            self._drop(window)
-        self._detail, self._numbers, self._times, self._ranks = {}, [], [], []
-        self._sampled, self._written = set(), set()
-        self.head, self._total = Head(0, 0, 0, due=self.head.due), 0
-        self.fresh, self._ends, self._patience = True, _NEVER, self._patience_now()
-
     # -- ends
 
     @property
@@ -393,16 +400,17 @@ class Session:
 
     def _patience_now(self) -> int:
         last = self._ranks[-1] if self._ranks else self.head.base
-        return self._rules.grace_ms + (0 if last == _OVER else self._rules.idle_ms)
+        return self._rules.grace_ms + (0 if last == _LAST_STATE else self._rules.idle_ms)
 
     def _forgotten_at(self) -> int:
         retention = self._rules.retention_ms
         return _NEVER if self.fresh or retention is None else self.head.touched + max(retention, self._patience)
 
-    def _due(self) -> int | None:
-        """The moment after its end, or that of its retention; None when nothing is to come."""
-        ends = self._ending()
-        return None if ends == _NEVER else ends // MOMENT_MS + 1
+    def _place(self) -> bytes:
+        """Where its index row belongs."""
+        if self.fresh:
+            return b""
+        return moment(OVER, self.head.touched) if self._over else moment(ALIVE, self._ending() + MOMENT_MS)
 
     # -- rows
 

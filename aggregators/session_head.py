@@ -1,7 +1,7 @@
 """What is kept of a session for as long as the retention says: all that is published of it, in one row.
 
->>> head = Head(start=7_000, end=9_000, touched=9_000, known={"version": (7_000, "700")})
->>> head.put_sample(RANKS["login"], 0.5, threshold=0.3)
+>>> head = Head(start=7_000, end=9_000, touched=9_000, threshold=0.3, known={"version": (7_000, "700")})
+>>> head.put_sample(RANKS["login"], 0.5)
 >>> decode(encode(head)) == head, summary("a", head)["above"], summary("a", head)["user"]
 (True, {'login': 1.0}, None)
 
@@ -42,7 +42,7 @@ class Share(Struct, array_like=True):
 
     count: int = 0
     above: int = 0
-    """Those over the threshold that held when they came."""
+    """Those over the threshold."""
     top: float = -1.0
     """The greatest."""
     folded_top: float = -1.0
@@ -57,10 +57,12 @@ class Head(Struct, array_like=True):
     end: int
     touched: int
     """The partition's clock when the session last changed."""
+    threshold: float
+    """What held when the session began: its samples are all judged alike."""
+    place: bytes = b""
+    """Its index row, but for its name."""
     floor: int = NO_FLOOR
     """The number of the first window that is not folded."""
-    due: int | None = None
-    """The moment of its index row."""
     samples: int = 0
     total: tuple[int, bytes] = (0, b"")
     """The exact sum of the samples (`aggregators.exact.pack`)."""
@@ -73,23 +75,23 @@ class Head(Struct, array_like=True):
     folded_peak: Peak | None = None
     peak: Peak | None = None
 
-    def put_sample(self, rank: int, cpu: float, threshold: float) -> None:
+    def put_sample(self, rank: int, cpu: float) -> None:
         """Count a sample of a state."""
         share = self.shares.get(rank)
         if share is None:
             share = self.shares[rank] = Share()
         share.count += 1
-        if cpu > threshold:
+        if cpu > self.threshold:
             share.above += 1
         if cpu > share.top:
             share.top = cpu
         share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] += 1
 
-    def take_sample(self, rank: int, cpu: float, threshold: float) -> None:
+    def take_sample(self, rank: int, cpu: float) -> None:
         """Undo `put_sample`, but for ``top``."""
         share = self.shares[rank]
         share.count -= 1
-        if cpu > threshold:
+        if cpu > self.threshold:
             share.above -= 1
         share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] -= 1
 

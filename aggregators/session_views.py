@@ -2,7 +2,8 @@
 
 >>> from aggregators.session_head import Head, Peak
 >>> from schemas.sessions import further_of
->>> head = Head(start=7_000, end=9_000, touched=9_000, known={"os": (7_000, "linux")}, peak=Peak(0.5, 1, 2))
+>>> head = Head(start=7_000, end=9_000, touched=9_000, threshold=0.3, peak=Peak(0.5, 1, 2))
+>>> head.known["os"] = (7_000, "linux")
 >>> answer = report(head, further_of(("os",)), 9_000, {})
 >>> answer["dimensions"], answer["peak"]
 ({'version': None, 'state': 'login', 'user': None, 'os': 'linux'}, 0.5)

@@ -12,11 +12,11 @@
 
 A record is counted by its session (`aggregators.session`), at the event time that the partition has reached with it:
 the greatest timestamp of any of its records. Sessions that changed are settled at the end of a batch; then those that
-have ended meanwhile are folded, and those whose retention is over are removed. Which these are, an index by moment
-tells, so that nobody looks at the others.
+have ended meanwhile are folded, and those whose retention is over are removed. Which these are, two indexes by moment
+tell, so that nobody looks at the others.
 
-What is over the threshold is decided when a sample comes, so another ``--threshold`` holds for later samples in
-``above``. The report needs none of that: what is high, it tells by the peak.
+Another ``--threshold`` holds for the sessions that begin after it was set, in ``above``. The report needs none of that:
+what is high, it tells by the peak.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from aggregators import session_head, session_views
 from aggregators.aggregator import IN_THE_FUTURE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
 from aggregators.rows import Rows
-from aggregators.session import HEADS, HEADS_END, INDEX, MOMENT_MS, Rules, Session, index_from, session_at
+from aggregators.session import ALIVE, HEADS, HEADS_END, MOMENT_MS, OVER, Rules, Session, moment, session_at
 from schemas.sessions import SessionRecord, further_of
 
 DAY_MS = 86_400_000
@@ -85,7 +85,10 @@ class Sessions(Aggregator[SessionRecord]):
         if clock is not None and clock != before:
             rows.put(_CLOCK, b"%d" % clock)
             if before is None or before // MOMENT_MS < clock // MOMENT_MS:
-                entities.update(dict.fromkeys(self._see_off(rows, clock)))
+                # By the moment, not by the clock: what was done must not depend on where a batch ends within it.
+                now = clock // MOMENT_MS * MOMENT_MS
+                self._fold_ended(rows, now)
+                entities.update(dict.fromkeys(self._remove_forgotten(rows, now)))
         return Changes(entities, refused=refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
@@ -134,20 +137,31 @@ class Sessions(Aggregator[SessionRecord]):
                 session = Session(rows, name, self._rules, row)
         return session
 
-    def _see_off(self, rows: Rows, clock: int) -> Iterator[str]:
-        """Fold the sessions that have ended; yields those that are removed."""
-        now = clock // MOMENT_MS
-        for key, _ in list(rows.range(INDEX, index_from(now + 1))):
-            name = session_at(key)
-            session = self._open(rows, name)
-            if session is None:
-                raise RuntimeError(f"the index names a session without a head: {name!r}")
-            while session.head.due is not None and session.head.due <= now:
-                session.pass_by(clock)
-                session.settle()
+    def _fold_ended(self, rows: Rows, now: int) -> None:
+        for session in self._indexed(rows, ALIVE, moment(ALIVE, now + MOMENT_MS)):
+            if session.has_ended(now):  # it may not, where idle gap or grace were set anew
+                session.end()
+            session.settle()
             rows.forget(session.key)
-            if session.fresh:
-                yield name
+
+    def _remove_forgotten(self, rows: Rows, now: int) -> Iterator[str]:
+        """Remove the sessions whose retention is over; yields them."""
+        retention = self._rules.retention_ms
+        if retention is None:
+            return
+        for session in self._indexed(rows, OVER, moment(OVER, now - retention)):
+            session.forget()
+            session.settle()
+            rows.forget(session.key)
+            yield session.name
+
+    def _indexed(self, rows: Rows, start: bytes, end: bytes) -> Iterator[Session]:
+        """The sessions whose index rows are in ``[start, end)``."""
+        for row, _ in list(rows.range(start, end)):
+            session = self._open(rows, session_at(row))
+            if session is None:
+                raise RuntimeError(f"an index names a session that has no head: {session_at(row)!r}")
+            yield session
 
 
 def _clock(rows: Rows) -> int | None:
