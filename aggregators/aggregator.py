@@ -84,6 +84,10 @@ class Aggregator(ABC, Generic[R]):
     needs_broker_time: bool = False
     """Whether `update` looks at ``Batch.broker_ms`` (empty where it does not: a look at each record costs)."""
 
+    batch_records: int = 131_072
+    """So many records make a batch, however soon. Where a batch costs by its entities, a backlog is cut coarsely; where
+    each record changes rows of its own, all of them are in memory until they are committed, and less is cheaper."""
+
     @abstractmethod
     def update(self, rows: Rows, batch: Batch[R]) -> Changes:
         """Count ``batch``. When it returns, all it did is in ``rows``."""

@@ -33,10 +33,9 @@ from schemas.wire import partition_of
 
 R = TypeVar("R")
 
-BATCH_RECORDS = 131_072
-"""Records that an aggregator is handed at the most: it pays per entity and batch, so a backlog is cut coarsely."""
 BATCH_BYTES = 64 << 20
-"""And bytes of such records: what a process holds of a partition's input at the most, and a crash counts again."""
+"""Input that makes a batch by its bytes: what a process holds of a partition's at the most, and a crash counts again.
+By its records, `Aggregator.batch_records` does."""
 BEHIND_RECORDS = 32_768
 """With more input waiting, a partition is behind."""
 BEHIND_EPOCH_S = 10.0
@@ -108,6 +107,7 @@ class Partition(Generic[R]):
         self._topic = schema.topics.input
         self._group = schema.topics.app
         self._aggregator = aggregator
+        self._batch_records = aggregator.batch_records
         self._output = self._partial if schema.merges else self._summary
         self._homes: dict[str, int] = {}
         self._clock = clock
@@ -164,7 +164,7 @@ class Partition(Generic[R]):
         """Seconds until the open epoch should end; 0 or less: now. Infinite where nothing is open."""
         if self._opened_at is None:
             return float("inf")
-        if len(self._waiting) >= BATCH_RECORDS or self._waiting_bytes >= BATCH_BYTES:
+        if len(self._waiting) >= self._batch_records or self._waiting_bytes >= BATCH_BYTES:
             return 0.0
         behind = self.end - self.position > BEHIND_RECORDS
         lasts_s = max(self._epoch_s, BEHIND_EPOCH_S) if behind else self._epoch_s
