@@ -102,11 +102,25 @@ def _renders() -> Stream:
     return Stream(RENDERS, count, command, lines="csv")
 
 
+def _products() -> Stream:
+    from ops.commands.report.products import command
+    from schemas.products import PRODUCTS
+
+    def count(counting: Counting) -> Aggregator[Any]:
+        from aggregators.products import Products
+
+        del counting
+        return Products()
+
+    return Stream(PRODUCTS, count, command, lines="csv")
+
+
 _BUILT_IN: dict[str, Callable[[], Stream]] = {
     "sites": _sites,
     "sessions": _sessions,
     "items": _items,
     "renders": _renders,
+    "products": _products,
 }
 
 

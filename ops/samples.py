@@ -42,6 +42,7 @@ class Sample:
 
 _SAMPLES = (
     Sample("renders", ("nightly",), ("--summary",), "summary.txt"),
+    Sample("products", ("catalogue.csv",), (), "names.csv"),
     Sample("sites", ("small_input.jsonl",), (), "small_output.txt"),
     Sample("sessions", ("simulated.jsonl",), (), "report.txt"),
 )

@@ -37,10 +37,19 @@ def text(field: str) -> str:
     return field
 
 
+def filled(field: str) -> str:
+    """Any text but the empty one."""
+    if not field:
+        raise BadRecord("expected a text that is not empty")
+    return field
+
+
 def whole(field: str) -> int:
     """Digits, up to 64 bits with a sign bit: no sign, no exponent, no space, no underscore."""
-    if not (field.isascii() and field.isdecimal()):
+    if not (field.isdecimal() and field.isascii()):
         raise BadRecord("expected a whole number, digits only")
+    if len(field) < 19:
+        return int(field)
     digits = field.lstrip("0") or "0"
     if len(digits) > 19 or int(digits) > _LARGEST:
         raise BadRecord("expected a whole number of at most 64 bits")
@@ -75,9 +84,10 @@ def row_of(fields: Iterable[str]) -> str:
     >>> row_of(["a", "b,c", "d"])
     'a,"b,c",d'
     """
-    return ",".join(
-        '"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) is not None else field for field in fields
-    )
+    row = list(fields)
+    if _SPECIAL.search("".join(row)) is not None:
+        row = ['"' + field.replace('"', '""') + '"' if _SPECIAL.search(field) else field for field in row]
+    return ",".join(row)
 
 
 def fields_of(row: str) -> list[str]:
@@ -130,11 +140,17 @@ class Table:
         columns = self.columns
         if len(fields) != len(columns):
             raise BadRecord(f"expected {len(columns)} columns, got {len(fields)}")
-        record: dict[str, Any] = {}
-        for (name, read), field in zip(columns, fields, strict=True):
+        try:
+            return {name: read(field) for (name, read), field in zip(columns, fields, strict=True)}
+        except BadRecord:
+            raise self._blamed(fields) from None
+
+    def _blamed(self, fields: Sequence[str]) -> BadRecord:
+        """What is wrong with fields of which one is, and which."""
+        for (name, read), field in zip(self.columns, fields, strict=True):
             try:
-                record[name] = read(field)
+                read(field)
             except BadRecord as error:
                 shown = repr(field) if len(field) <= SHOWN else f"{field[:SHOWN]!r}…"
-                raise BadRecord(f"{name}: {error}, got {shown}") from None
-        return record
+                return BadRecord(f"{name}: {error}, got {shown}")
+        return BadRecord("the row is bad")

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta, Struct
 
-from schemas.csv_table import Column, Table, text
+from schemas.csv_table import Column, Table, filled, text
 from schemas.errors import BadRecord
 from schemas.schema import Schema
 
@@ -91,7 +91,7 @@ PRODUCTS: Schema[Product] = Schema(
     merges=True,
     row=ProductRow,
     csv=Table(
-        (Column("name", text), Column("sku", text), Column("description", text)),
+        (Column("name", filled), Column("sku", filled), Column("description", text)),
         header=True,
         ops=("ingest", "update", "delete"),
     ),

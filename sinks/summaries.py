@@ -1,4 +1,4 @@
-"""The summary topic as a table: the newest summary of each entity, up to the committed end.
+"""The summary topic as a table: the newest summary of each entity, up to the committed end; and the topic beside it.
 
     for summary in summaries(kafka, admin, SITES, logger):
         summary["site_id"], summary["revision"]
@@ -48,6 +48,28 @@ def summaries(
     if keys:
         return _decoded(value for key, value in newest.items() if value is not None and key in keys)
     return _decoded(value for value in newest.values() if value is not None)
+
+
+def rows(
+    kafka: Mapping[str, str], admin: AdminClient, schema: Schema[Any], logger: logging.Logger, prefix: bytes
+) -> list[dict[str, Any]]:
+    """What the stream publishes beside its summaries, of the keys that begin with ``prefix``, in their order.
+
+    Nothing where the topic does not exist.
+    """
+    topic = schema.topics.rows
+    metadata = admin.list_topics(timeout=10).topics.get(topic)
+    if metadata is None:
+        return []
+    spans = committed_spans(admin, {topic: len(metadata.partitions)})
+    newest: dict[bytes, bytes | None] = {}
+    with CommittedReader(kafka, logger) as reader:
+        for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
+            for message in messages:
+                key = message.key() or b""
+                if key.startswith(prefix):
+                    newest[key] = message.value()
+    return _decoded(value for _, value in sorted(newest.items()) if value is not None)
 
 
 def spans_of(admin: AdminClient, topic: str, count: int, keys: Collection[bytes]) -> dict[Place, Span]:

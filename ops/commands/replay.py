@@ -62,6 +62,7 @@ class Outcome:
     "--wait", is_flag=True, help="Return when a worker has counted everything and its summaries are readable."
 )
 @click.option("--timeout", metavar="DURATION", type=DURATION, help="How long --wait waits.  [default: 10m]")
+@click.option("--op", metavar="ingest|update|delete", help="What the rows are to do (products).  [default: ingest]")
 @click.option("--from-line", metavar="N", type=click.IntRange(min=1), help="Begin at line N of the first PATH.")
 @command_options
 def command(
@@ -72,6 +73,7 @@ def command(
     follow: bool,
     wait: bool,
     timeout: int | None,
+    op: str | None,
     from_line: int | None,
 ) -> int:
     """Send files into a stream.
@@ -85,7 +87,7 @@ def command(
         raise UsageError("--timeout says how long --wait waits; give both or none")
     from ops.registry import stream as stream_of
 
-    job = _Job(settings, stream_of(stream), rate, ["--wait"] if wait else [], timeout)
+    job = _Job(settings, stream_of(stream), op, rate, ["--wait"] if wait else [], timeout)
     outcome = job.follow(paths) if follow else job.replay(paths, from_line or 1, wait)
     return _tell(settings, stream, outcome)
 
@@ -94,13 +96,20 @@ class _Job:
     """One run of the command."""
 
     def __init__(
-        self, settings: Settings, stream: Stream, rate: float | None, words: list[str], timeout: int | None
+        self,
+        settings: Settings,
+        stream: Stream,
+        op: str | None,
+        rate: float | None,
+        words: list[str],
+        timeout: int | None,
     ) -> None:
         self._settings = settings
         self._stream = stream
         self._rate = rate
         self._timeout_s = (600_000 if timeout is None else timeout) / 1000
-        given = [*words]
+        self._schema = stream.schema.with_op(op)
+        given = [*words] if op is None else ["--op", op, *words]
         if timeout is not None:
             given += ["--timeout", format_duration(timeout)]
         if rate is not None:
@@ -197,7 +206,7 @@ class _Job:
     def _read(self) -> Any:
         from producers.formats import format_of
 
-        return format_of(self._stream.schema, self._stream.lines)
+        return format_of(self._schema, self._stream.lines)
 
     def _logger(self) -> Any:
         from ops.kafka import client_logger

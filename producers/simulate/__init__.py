@@ -19,6 +19,7 @@ GENERATORS = {
     "sites": "producers.simulate.sites",
     "sessions": "producers.simulate.sessions",
     "renders": "producers.simulate.renders",
+    "products": "producers.simulate.products",
 }
 """The module of each stream that has a generator."""
 
