@@ -43,7 +43,8 @@ class At(NamedTuple):
 
 def row_start(uid: str) -> bytes:
     """How the row of a render begins. No row's start is another's, so these decide between rows."""
-    return row_of((uid, "")).encode()
+    plain = uid.replace("-", "").isalnum()  # nearly all are, and need no quotes
+    return (uid + "," if plain else row_of((uid, ""))).encode()
 
 
 @dataclass
@@ -65,7 +66,11 @@ class Measure:
         self.total += scaled(value)
         number = bin_of(value)
         self.bins[number] = self.bins.get(number, 0) + 1
-        self._meet(value, At(value, place))
+        best = self.greatest
+        if best is None or value >= best.value:
+            self._meet(value, At(value, place))
+        elif self.least is None or value < self.least:
+            self.least = value
 
     def remove(self, value: float, place: Place) -> None:
         """Take back a value that was added."""

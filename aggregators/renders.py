@@ -55,7 +55,8 @@ _ALL = 2**64 - 1
 _CELLS, _CELLS_END = b"c", b"d"
 _UIDS, _UIDS_END = b"u", b"v"
 _FLOOR, _NUMBERS = b"f", b"n"
-_BARE = 3
+_PLACES = (b"\0", b"\1", b"\2")
+_BARE = b"\3"
 """Instead of a measure: of a render that has none, so that each has an entry."""
 DAY_MS = 86_400_000
 
@@ -271,13 +272,10 @@ def _values(render: Render) -> tuple[int | None, float | None, float | None]:
 
 def _entries(render: Render, number: int) -> list[bytes]:
     """The keys of a render's ordered entries in the cell of that number."""
-    rest = row_start(render.uid)
-    entries = [
-        _INDEX.pack(b"i", number, place, _word_of(value), render.line) + rest
-        for place, value in enumerate(_values(render))
-        if value is not None
-    ]
-    return entries or [_INDEX.pack(b"i", number, _BARE, b"", render.line) + rest]
+    head, tail = b"i" + _NUMBER.pack(number), _INTEGER.pack(render.line) + row_start(render.uid)
+    values = zip(_PLACES, _values(render), strict=True)
+    entries = [head + place + _word_of(value) + tail for place, value in values if value is not None]
+    return entries or [head + _BARE + bytes(8) + tail]
 
 
 def _read_entry(key: bytes) -> tuple[bytes, int, str]:
@@ -288,8 +286,8 @@ def _read_entry(key: bytes) -> tuple[bytes, int, str]:
 
 def _word_of(value: float) -> bytes:
     """Eight bytes that sort as values do, the greatest first: a double's own bits do, when it has no sign."""
-    word = _INTEGER.pack(value) if isinstance(value, int) else _DOUBLE.pack(value)
-    return _INTEGER.pack(_ALL ^ _INTEGER.unpack(word)[0])
+    bits = value if isinstance(value, int) else _INTEGER.unpack(_DOUBLE.pack(value))[0]
+    return _INTEGER.pack(_ALL ^ bits)
 
 
 def _value_of(word: bytes, place: int) -> float:

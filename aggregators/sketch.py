@@ -34,7 +34,7 @@ def bin_of(value: float) -> int:
     """The bin of a value that is not negative; greater values have greater bins."""
     if value < SMALLEST:
         return 0
-    return _word.unpack(_double.pack(min(value, LARGEST)))[0] >> _DROPPED
+    return _word.unpack(_double.pack(min(LARGEST, value)))[0] >> _DROPPED
 
 
 def middle_of(number: int) -> float:
