@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import lru_cache
-from pathlib import PurePath
 from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
@@ -120,7 +119,7 @@ def row_text(render: Render) -> bytes:
 
 
 def _of_file(name: str) -> dict[str, str]:
-    match = _FILE.fullmatch(PurePath(name).name)
+    match = _FILE.fullmatch(name.rpartition("/")[2])
     if match is None or not is_day(match[1]):
         raise UsageError(
             f"{'stdin' if name == '-' else name} has no date in its name: renders are read from files called "
