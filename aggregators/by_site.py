@@ -72,7 +72,7 @@ class BySite:
         key = words(pairs(self.ids))[0]
         mark = marks(key)
         self.marks: list[int] = mark.tolist()
-        """What a `Sieve` remembers of each id."""
+        """What a `Pile` remembers of each id."""
         self.tags = tags(mark)
         senders = list(map(_SENDER, records))
         self.senders = [senders[at] for at in in_order]

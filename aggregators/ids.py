@@ -101,5 +101,5 @@ def word(sixteen: bytes) -> tuple[int, int]:
 
 
 def marks(key: Words) -> npt.NDArray[np.uint32]:
-    """32 well-mixed bits of each key: what a `Sieve` remembers of an id."""
+    """32 well-mixed bits of each key: what a `Pile` remembers of an id."""
     return ((key ^ key >> np.uint64(32)) * np.uint64(_ODD_3) >> np.uint64(32)).astype(np.uint32)

@@ -11,8 +11,8 @@ next level (the last level excepted), so an entry is rewritten once a level, and
 their order only, not on how they were cut into batches. A batch of many entries goes straight into the largest
 blocks that it fills.
 
-Cost of an entry: O(log n) writes in all. Of a look-up: a `Sieve` answers for the young; for the old, a page of each
-block, until the look-ups made have cost as much as a sieve for them does.
+Cost of an entry: O(log n) writes in all. Of a look-up: a set of marks answers for the young; for the old, a page of
+each block, until the look-ups made have cost as much as a `Sieve` for all entries does.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from aggregators.rows import Rows
 from aggregators.sieve import Sieve, tags
 
 NO_FLOOR = -(2**63)
+_MARK_BYTES = 70
+"""What a mark takes in a set: the number, its slot."""
 _YOUNG = ord("y")
 _ENTRY = np.dtype([("id", "<u8", 2), ("time", "<i8"), ("number", "<u4")])
 
@@ -83,6 +85,7 @@ class Pile:
         "_at_units",
         "_blocks",
         "_looked",
+        "_marks",
         "_new",
         "_old",
         "_prefix",
@@ -108,9 +111,11 @@ class Pile:
         self._blocks = SortedBlocks(rows, prefix, sizes, uncounted)
         self.old_span: int = sizes.unit * sizes.fan**sizes.old_level
         """How many entries the first old block takes."""
+        self._marks: set[int] | None = None
+        """The marks of the young and the tail, while there is no sieve."""
         self._sieve: Sieve | None = None
         self._whole = False
-        """Whether the sieve stands for the old blocks, too."""
+        """Whether a sieve stands for all entries."""
         self._looked = 0
         self._young_times: Longs | None = None
         """The counted times of the young and the tail, sorted, without those of the entries in the next."""
@@ -126,6 +131,7 @@ class Pile:
     def nbytes(self) -> int:
         """Memory, in bytes, without the pages, which are kept by themselves."""
         sieve = 0 if self._sieve is None else self._sieve.nbytes
+        sieve += 0 if self._marks is None else _MARK_BYTES * len(self._marks)
         times = 0 if self._young_times is None else self._young_times.nbytes
         return 900 + ENTRY_BYTES * self._sizes.unit + sieve + times
 
@@ -143,7 +149,7 @@ class Pile:
     ) -> list[int]:
         """Which of the ids ``[first, last)`` are here already.
 
-        Those that are not must be added next: the sieve counts them in.
+        Those that are not must be added next: they are remembered already.
 
         Args:
             ids: 16 bytes each.
@@ -157,11 +163,7 @@ class Pile:
         Returns:
             The places of those that are here, in order.
         """
-        count = last - first
-        sieve = self._sieve
-        if sieve is None or self.n + count > sieve.room:
-            sieve = self._prepare(count)
-        maybe = (sieve.sift if count < self._sizes.many else sieve.sift_many)(marks, tags, first, last)
+        maybe = self._sift(marks, tags, first, last)
         old = self._lists()[1] if self.n >= self.old_span else []
         if not maybe and (self._whole or not old):
             return []
@@ -181,22 +183,39 @@ class Pile:
         number = self._in_young(sixteen, hashed, floor)
         return self._blocks.find(self._lists()[1], sixteen, hashed, floor) if number is None else number
 
-    def _prepare(self, more: int) -> Sieve:
-        """The sieve, with room for ``more``; decides whether the old blocks are worth a place in it."""
+    def _sift(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> list[int]:
+        """Remember the ids ``[first, last)``; the places of those that may be in the young, or, with a sieve, anywhere."""
+        count = last - first
         if not self._whole and self.n >= self.old_span:
-            self._looked += more
+            self._looked += count
             if self._looked * self._sizes.worth >= self.n:
-                self._whole, self._sieve = True, None
-        here = self.n if self._whole else self.n % self.old_span
-        if self._sieve is not None and here + more <= self._sieve.room:
-            return self._sieve
-        sieve = self._sieve = Sieve(here + more)
+                self._whole, self._marks = True, None
+        if self._whole:
+            sieve = self._sieve
+            if sieve is None or self.n + count > sieve.room:
+                sieve = self._sieve = self._made_sieve(count)
+            return (sieve.sift if count < self._sizes.many else sieve.sift_many)(marks, tags, first, last)
+        here = self._marks
+        if here is None:
+            here = self._marks = self._young_marks()
+        new = marks[first:last]
+        maybe = [] if here.isdisjoint(new) else [place for place, mark in enumerate(new, first) if mark in here]
+        here.update(new)
+        return maybe
+
+    def _young_marks(self) -> set[int]:
+        if not self.n % self.old_span:
+            return set()
+        return set(marks(words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0]).tolist())
+
+    def _made_sieve(self, more: int) -> Sieve:
+        """A sieve for all entries, with room for ``more``."""
+        sieve = Sieve(self.n + more)
         if self.n % self.old_span:
             _remember(sieve, words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0])
-        if self._whole:
-            for block in self._lists()[1]:
-                for columns in self._blocks.columns(block):
-                    _remember(sieve, columns.key)
+        for block in self._lists()[1]:
+            for columns in self._blocks.columns(block):
+                _remember(sieve, columns.key)
         return sieve
 
     def _in_young(self, sixteen: bytes, hashed: bool, floor: int) -> int | None:
@@ -310,8 +329,7 @@ class Pile:
         self.tail = self.tail[(after - after % unit - base) * ENTRY_BYTES :]
         if before // self.old_span != after // self.old_span:
             self._young_times, self._new = None, b""
-            if not self._whole:
-                self._sieve = None
+            self._marks = None
         return dropped
 
     def _filled(self, units: int) -> tuple[Block, list[Block]]:
