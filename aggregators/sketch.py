@@ -46,15 +46,17 @@ def middle_of(number: int) -> float:
 
 
 def quantile(bins: Mapping[int, int], percent: int) -> float:
-    """A value within `RELATIVE_ERROR` of the quantile: of n values in order, that at place ⌊percent/100 · (n - 1)⌋.
+    """A value within `RELATIVE_ERROR` of the quantile: the first that at least ``percent`` of all do not exceed.
+
+    That is one of the values, the ⌈percent/100 · n⌉-th in order: SQL's ``percentile_disc``.
 
     Args:
         bins: counts by bin; at least one.
         percent: from 0 to 100.
     """
-    place = percent * (sum(bins.values()) - 1) // 100
+    place = max(1, -(-percent * sum(bins.values()) // 100))
     for number in sorted(bins):
         place -= bins[number]
-        if place < 0:
+        if place <= 0:
             return middle_of(number)
     raise ValueError("a sketch without values has no quantiles")
