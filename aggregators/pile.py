@@ -184,7 +184,7 @@ class Pile:
         return self._blocks.find(self._lists()[1], sixteen, hashed, floor) if number is None else number
 
     def _sift(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> list[int]:
-        """Remember the ids ``[first, last)``; the places of those that may be in the young, or, with a sieve, anywhere."""
+        """Remember the ids ``[first, last)``; which may be among the young, or, with a sieve, anywhere."""
         count = last - first
         if not self._whole and self.n >= self.old_span:
             self._looked += count
