@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.formats import format_of
 from producers.pace import Pace
 from producers.replay import Replay, Resume
-from schemas.errors import StreamgaugeError
+from schemas.errors import StreamgaugeError, UsageError
+from schemas.renders import RENDERS
 from tests.unit.producers.hand import READ, HandPublisher, event
 
 
@@ -42,6 +44,20 @@ def test_paths_are_sent_in_the_order_given(folder: Path) -> None:
     assert (done.ledger.accepted, done.ledger.rejected, done.resume) == (7, 1, None)
     assert done.ledger.nbytes == 7 * len(event(1))
     assert done.read_bytes == done.total_bytes
+
+
+def test_files_that_are_none_of_the_streams_are_passed_over_in_a_directory_only(tmp_path: Path) -> None:
+    """How many is told; one that is named is wrong usage, before anything is sent."""
+    read = format_of(RENDERS, "csv")
+    for name in ("renders_2024-02-29.csv", "renders_2023-02-29.csv", "notes.txt"):
+        (tmp_path / name).write_text("u,a,b,1,true,1,1,1\n")
+    publisher = HandPublisher()
+    made = Replay([str(tmp_path)], read, publisher.interrupt)
+    made.run(publisher.sender())
+    assert [(Path(file).name, line) for file, line, _ in publisher.records] == [("renders_2024-02-29.csv", 1)]
+    assert made.ignored == {str(tmp_path): 2}
+    with pytest.raises(UsageError, match=r"notes\.txt has no date in its name"):
+        Replay([str(tmp_path), str(tmp_path / "notes.txt")], read, publisher.interrupt)
 
 
 def test_from_line_counts_through_the_files_of_the_first_path(folder: Path) -> None:
