@@ -95,8 +95,11 @@ def test_a_failed_render_may_leave_its_figures_out() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["-", "renders.csv", "renders_2023-02-29.csv", "renders_2024-2-29.csv", "Renders_2024-02-29.csv", "renders_2024-02-29.CSV",
-     "xrenders_2024-02-29.csv", "renders_2024-02-29.csv.bz2", "renders_2024-02-29.csv.1", "renders_0000-01-01.csv"],
+    [
+        "-", "renders.csv", "renders_2023-02-29.csv", "renders_2024-2-29.csv", "Renders_2024-02-29.csv",
+        "renders_2024-02-29.CSV", "xrenders_2024-02-29.csv", "renders_2024-02-29.csv.bz2", "renders_2024-02-29.csv.1",
+        "renders_0000-01-01.csv",
+    ],
 )  # fmt: skip
 def test_a_file_without_a_date_of_the_calendar_is_wrong_usage(name: str) -> None:
     """Exit 2 when it is named; in a directory it is passed over."""
