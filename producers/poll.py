@@ -1,0 +1,239 @@
+"""A paged API into a topic: the id range cut into subsets, which several readers read at the same time.
+
+    async with PageApi(url, limit=100, gate=Gate(100)) as api:
+        first, last = await ends(api, 0, ITEMS)
+        poll = Poll(api, publisher, ITEMS, Ranges([(first, ANY)]), last=last, readers=8, stop=lambda: interrupt.asked)
+        await poll.run(tick)
+    poll.missing                                     # empty, or exactly what was not delivered
+
+Readers keep nothing: what is still to be read is one set of ranges, from which each takes the next subset. An id leaves
+the set when the broker has acknowledged everything up to it, so that whoever goes on with the set loses nothing.
+
+A page tells more than its items: that there is nothing between them, and nothing between the last of them and the next
+page. So gaps of any size, and the end, are passed at once. A page that is given up leaves the rest of its subset
+unread; where nothing but such pages came `DOWN` times in a row, the API is down, and all readers stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from math import ceil
+from typing import Protocol
+
+import msgspec
+
+from producers.ledger import Ledger
+from producers.lines import Huge
+from producers.pages import Page, PageGivenUp
+from producers.publisher import Ticket
+from producers.ranges import Ranges, Span
+from producers.records import Parsed, Rejected, too_large
+from schemas.items import BLOCK, Item
+from schemas.schema import Schema
+from schemas.wire import LETTER_BYTES, MAX_RECORD_BYTES
+
+ANY = 2**63 - 1
+"""The end of a range that reaches as far as the API has something."""
+DOWN = 3
+PULSE_S = 0.05
+"""How often it is looked what the broker has acknowledged."""
+MOST_UNDER_WAY = 50_000
+"""Records that may wait for the broker; beyond that nobody reads on."""
+STEP = 10_000
+"""How far the first look for the end goes."""
+
+
+class Api(Protocol):
+    """What is read: a `producers.pages.PageApi`."""
+
+    @property
+    def limit(self) -> int:
+        """Items of a page."""
+        ...
+
+    async def page(self, offset: int) -> Page:
+        """The page at ``offset``."""
+        ...
+
+
+class Sink(Protocol):
+    """What takes the records: a `producers.publisher.Publisher`."""
+
+    def send(self, file: str, parsed: Parsed) -> Ticket:
+        """Send them."""
+        ...
+
+    def rest(self, seconds: float) -> None:
+        """Take reports on what was sent."""
+        ...
+
+
+class Poll:
+    """One run.
+
+    Args:
+        api: is asked for pages.
+        publisher: takes the items.
+        schema: of the items.
+        missing: the ids to read; those that were delivered leave it.
+        last: the last id that the API has, where a range has no end.
+        readers: how many read at the same time.
+        stop: asked often; true ends the run.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        publisher: Sink,
+        schema: Schema[Item],
+        missing: Ranges,
+        *,
+        last: int,
+        readers: int,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.missing = missing
+        self.ledger: Ledger[list[Span]] = Ledger()
+        self.given_up: list[str] = []
+        """Why pages were given up."""
+        self._api = api
+        self._publisher = publisher
+        self._decoder = schema.decoder
+        self._key = schema.key
+        self._untaken = Ranges(missing.spans)
+        self._readers = readers
+        self._stop = stop
+        self._sent = 0
+        self._failed_in_a_row = 0
+        self._room = asyncio.Event()
+        self._subset = max(api.limit, min(BLOCK, ceil(missing.up_to(last).count / readers)))
+
+    async def run(self, tick: Callable[[], None]) -> None:
+        """Read what is missing, or as much as can be had.
+
+        Args:
+            tick: called often.
+
+        Raises:
+            StreamgaugeError: the broker refused a record.
+        """
+        self._room.set()
+        left = {asyncio.create_task(self._reader()) for _ in range(self._readers)}
+        try:
+            while left and not self._stop() and self._failed_in_a_row < DOWN:
+                done, left = await asyncio.wait(left, timeout=PULSE_S)
+                for reader in done:
+                    reader.result()
+                self._publisher.rest(0)
+                self.settle()
+                tick()
+        finally:
+            for reader in left:
+                reader.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def settle(self) -> None:
+        """Take out of `missing` what the broker has."""
+        for spans in self.ledger.settle():
+            for span in spans:
+                self.missing.remove(*span)
+        if self._under_way <= MOST_UNDER_WAY:
+            self._room.set()
+
+    @property
+    def _under_way(self) -> int:
+        """Records and dead letters that the broker has not acknowledged."""
+        return self._sent - self.ledger.accepted - self.ledger.rejected
+
+    async def _reader(self) -> None:
+        """Read subsets, one after the other."""
+        while self._untaken and not self._stop():
+            first, last = self._untaken.take(self._subset)
+            try:
+                await self._read(first, last)
+            except PageGivenUp as error:
+                self.given_up.append(str(error))
+                self._failed_in_a_row += 1
+
+    async def _read(self, first: int, last: int) -> None:
+        """Read ``[first, last]``."""
+        offset = first
+        while offset <= last and not self._stop():
+            await self._room.wait()
+            page = await self._api.page(offset)
+            self._failed_in_a_row = 0
+            self._send(page, offset, last)
+            offset = ANY if page.next_offset is None else page.next_offset
+            if page.next_offset is None:
+                return
+
+    def _send(self, page: Page, offset: int, last: int) -> None:
+        """Send those items of the page at ``offset`` that belong to the subset which ends at ``last``."""
+        values = [_compact(item) for item in page.items]
+        records, positions, bad = self._decoder.decode(values)
+        beyond = next((at for at, record in zip(positions, records, strict=True) if record.id > last), len(values))
+        parsed = Parsed([], [], numbers := [])
+        for at, record in zip(positions, records, strict=True):
+            if offset <= record.id <= last:
+                parsed.keys.append(self._key(record).encode())
+                parsed.values.append(values[at])
+                numbers.append(at + 1)
+        parsed.rejected += [_rejected(at + 1, page.items[at], reason) for at, reason in bad if at < beyond]
+        ticket = self._publisher.send(page.name, parsed)
+        self._sent += ticket.records + ticket.rejected
+        if ticket.records < len(parsed.values):
+            return  # a stop was asked for and the broker is away: some of the page is not sent
+        end = ANY if page.next_offset is None else page.next_offset - 1
+        others = [record.id for record in records if record.id > last]
+        # Nothing is between the subset and the first item that is another's, nor between the last and the next page.
+        empty = [(last + 1, min(others) - 1), (max(others) + 1, end)] if others else [(last + 1, end)]
+        for span in empty:
+            self._untaken.remove(*span)
+        self.ledger.add(ticket, [(offset, min(end, last)), *empty])
+        if self._under_way > MOST_UNDER_WAY:
+            self._room.clear()
+
+
+async def ends(api: Api, first: int, schema: Schema[Item]) -> Span:
+    """The first and the last id at or after ``first``; where there is none, the last lies before the first.
+
+    Looks ahead in growing steps, then halves what is between: some 30 pages for 70 million items.
+
+    Raises:
+        PageGivenUp: a page could not be had.
+    """
+    page = await api.page(first)
+    lowest = min(_ids(page, schema), default=first)
+    if page.next_offset is None:
+        return lowest, max(_ids(page, schema), default=lowest - 1)
+    known, past, step = page.next_offset, ANY, STEP
+    while known + 1 < past:
+        offset = min(known + step, ANY - 1) if past == ANY else (known + past) // 2
+        step *= 8
+        page = await api.page(offset)
+        if page.next_offset is not None:
+            known = page.next_offset
+        elif page.items:
+            return lowest, max(_ids(page, schema), default=known)
+        else:
+            past = offset
+    return lowest, known
+
+
+def _ids(page: Page, schema: Schema[Item]) -> list[int]:
+    """The ids of a page's good items."""
+    return [record.id for record in schema.decoder.decode([_compact(item) for item in page.items]).records]
+
+
+def _compact(item: bytes) -> bytes:
+    """An item on one line, as JSON lines have it."""
+    return msgspec.json.format(item, indent=-1) if b"\n" in item or b" " in item else item
+
+
+def _rejected(line: int, value: bytes, reason: str) -> Rejected:
+    if len(value) <= MAX_RECORD_BYTES:
+        return Rejected(line, value, reason)
+    from hashlib import sha256
+
+    return too_large(Huge(line, value[:LETTER_BYTES], len(value), sha256(value).hexdigest()))

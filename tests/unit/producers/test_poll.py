@@ -1,0 +1,165 @@
+"""Reading an id range from a paged API that fails, into a broker that acknowledges when it likes; nothing is real."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producers import poll as polling
+from producers.pages import Page, PageGivenUp
+from producers.poll import ANY, Poll, ends
+from producers.publisher import Ticket
+from producers.ranges import Ranges
+from producers.records import Parsed
+from producers.simulate.recorded import Recorded
+from schemas.items import ITEMS
+
+LIMIT = 5
+
+
+@pytest.fixture(autouse=True)
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes time."""
+    monkeypatch.setattr(polling, "PULSE_S", 0.0005)
+
+
+def item(number: int) -> bytes:
+    return b'{"food__category_id": 8, "food_id": 1, "id": %d}' % number
+
+
+class HandApi:
+    """An API whose pages at some offsets never come."""
+
+    limit = LIMIT
+
+    def __init__(self, ids: set[int], broken: set[int]) -> None:
+        self._catalogue = Recorded(map(item, ids))
+        self.broken = broken
+        self.asked: list[int] = []
+
+    async def page(self, offset: int) -> Page:
+        self.asked.append(offset)
+        await asyncio.sleep(0)
+        if offset in self.broken:
+            raise PageGivenUp(f"offset {offset}")
+        return Page(*self._catalogue.page(offset, LIMIT), name="page")
+
+
+class HandBroker:
+    """Acknowledges at the next rest what it took, or never."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.spans: dict[int, Any] = {}
+        self.delivered: Counter[int] = Counter()
+        self.rejected: list[bytes] = []
+        self._silent = silent
+        self._open: list[Ticket] = []
+
+    def send(self, file: str, parsed: Parsed) -> Ticket:
+        assert file == "page"
+        ticket = Ticket(self)  # pyright: ignore[reportArgumentType]
+        ticket.records = ticket.records_left = len(parsed.values)
+        ticket.rejected = len(parsed.rejected)
+        self.rejected += [each.value for each in parsed.rejected]
+        self.delivered.update(int(re.findall(rb'"id":(-?\d+)', value)[0]) for value in parsed.values)
+        self._open.append(ticket)
+        return ticket
+
+    def rest(self, seconds: float) -> None:
+        if not self._silent:
+            for ticket in self._open:
+                ticket.records_left = 0
+            self._open.clear()
+
+
+def run(api: HandApi, broker: HandBroker, missing: Ranges, *, last: int, readers: int = 3) -> Poll:
+    """One run to its end, everything acknowledged."""
+    poll = Poll(api, broker, ITEMS, missing, last=last, readers=readers, stop=lambda: False)
+    asyncio.run(poll.run(lambda: None))
+    broker.rest(0)
+    poll.settle()
+    return poll
+
+
+ids = st.sets(st.integers(0, 300), max_size=80)
+
+
+@settings(deadline=None)
+@given(ids, st.integers(0, 300), st.integers(0, 300), st.integers(1, 6))
+def test_every_id_between_the_ends_is_delivered_once(there: set[int], one: int, other: int, readers: int) -> None:
+    """Both ends inclusive; none twice and none missed at the borders of the subsets."""
+    first, last = sorted([one, other])
+    api, broker = HandApi(there, set()), HandBroker()
+    poll = run(api, broker, Ranges([(first, last)]), last=last, readers=readers)
+    assert broker.delivered == Counter({number for number in there if first <= number <= last})
+    assert (poll.missing.spans, poll.given_up) == ([], [])
+
+
+@settings(deadline=None)
+@given(ids, st.sets(st.integers(0, 300), max_size=60))
+def test_what_is_missing_is_exactly_what_was_not_delivered(there: set[int], broken: set[int]) -> None:
+    """Whatever pages are given up; and once they come, the same again reads only the rest."""
+    api, broker = HandApi(there, broken), HandBroker()
+    missing = run(api, broker, Ranges([(0, ANY)]), last=300).missing
+    lost = {number for number in there if any(first <= number <= last for first, last in missing.spans)}
+    assert broker.delivered == Counter(there - lost)
+    api.broken, api.asked = set(), []
+    assert not run(api, broker, Ranges(missing.spans), last=300).missing
+    assert broker.delivered == Counter(there)
+    assert all(any(first <= offset <= last for first, last in missing.spans) for offset in api.asked)
+
+
+@settings(deadline=None)
+@given(ids.filter(bool), st.integers(0, 50))
+def test_the_ends_of_what_there_is_are_found(there: set[int], first: int) -> None:
+    """By few pages, wherever they are."""
+    far = {number * 1_000_003 for number in there if number >= first}
+    api = HandApi(far, set())
+    found = asyncio.run(ends(api, first, ITEMS))
+    assert found == ((min(far), max(far)) if far else (first, first - 1))
+    assert len(api.asked) < 60
+
+
+def test_gaps_of_any_size_cost_one_page() -> None:
+    """A page says that there is nothing before its first item, so nobody looks."""
+    api, broker = HandApi({7, 658_330_693, 2**62}, set()), HandBroker()
+    assert not run(api, broker, Ranges([(0, ANY)]), last=2**62).missing
+    assert sorted(broker.delivered) == [7, 658_330_693, 2**62]
+    assert len(api.asked) < 20
+
+
+def test_an_api_that_is_down_ends_the_run_early() -> None:
+    """Three pages given up in a row, and nothing in between: asking for all of the others is of no use."""
+    api, broker = HandApi(set(range(1000)), set(range(1000))), HandBroker()
+    poll = run(api, broker, Ranges([(0, 999)]), last=999, readers=1)
+    assert poll.missing.spans == [(0, 999)]
+    assert len(poll.given_up) <= 4
+
+
+def test_what_the_broker_has_not_acknowledged_stays_missing() -> None:
+    """A kill at that moment loses nothing."""
+    api, broker = HandApi({1, 2, 3}, set()), HandBroker(silent=True)
+    poll = Poll(api, broker, ITEMS, Ranges([(0, 9)]), last=9, readers=2, stop=lambda: False)
+    asyncio.run(poll.run(lambda: None))
+    assert sorted(broker.delivered) == [1, 2, 3]
+    assert {1, 2, 3} <= {number for first, last in poll.missing.spans for number in range(first, last + 1)}
+
+
+def test_a_bad_item_is_rejected_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its original bytes, once, by the reader in whose subset it lies."""
+
+    async def page(_api: Any, offset: int) -> Page:
+        items = [item(1), b'{"id": "x"}', item(12), b"null"]
+        return Page(items if offset < 2 else items[2:] if offset < 13 else [], None, "page")
+
+    monkeypatch.setattr(HandApi, "page", page)
+    broker = HandBroker()
+    run(HandApi(set(), set()), broker, Ranges([(0, 19)]), last=19, readers=2)
+    assert sorted(broker.delivered.items()) == [(1, 1), (12, 1)]
+    assert sorted(broker.rejected) == [b"null", b'{"id": "x"}']
