@@ -206,6 +206,27 @@ def test_retention_removes_a_session_with_a_tombstone() -> None:
     assert not [key for key in store if key.endswith(b"a")]
 
 
+def test_a_session_is_removed_at_a_moment_and_not_where_a_batch_ends() -> None:
+    """The clock passes the retention within a moment: the next one removes the session, whatever the batches."""
+    run = [sample(0, 0.5), sample(77_000, 0.5, "b"), sample(78_500, 0.5, "b")]
+    laws.split(Sessions(counting(71_234)), run, {2})
+    assert laws.outcome(Sessions(counting(71_234)), run).summaries["a"] is not None
+    assert laws.outcome(Sessions(counting(71_234)), [*run, sample(84_000, 0.5, "b")]).summaries["a"] is None
+
+
+def test_a_peak_that_falls_gives_way_to_the_highest_one_that_is_folded() -> None:
+    """The newest window was the highest for a moment, until its next sample."""
+    sessions, store = Sessions(counting()), MemoryStore()
+    rows = Rows(store)
+    peaks: list[float] = []
+    for record in (sample(0, 0.5, state="login"), sample(100_000, 0.75, state="sync"), sample(100_001, 0.0)):
+        sessions.update(rows, Batch([record], []))
+        end_epoch(rows, store)
+        peaks.append(sessions.view(rows, "a", "report", {})["peak"])
+    assert peaks == [0.5, 0.75, 0.5]
+    assert sessions.view(rows, "a", "report", {})["dimensions"]["state"] == "login"
+
+
 def test_a_day_ahead_is_the_limit_unless_another_is_set() -> None:
     """Against the broker's clock (0 here), of `sessions` only; 0 is off."""
     day = 86_400_000
