@@ -76,15 +76,18 @@ class Demo:
         console.say(f"a worker counts {', '.join(self._streams)} (pid {self._worker.pid})")
 
     def play(self, sample: Sample) -> bytes:
-        """Replay ``sample``, wait until it is counted, and report.
+        """Replay ``sample`` (or serve and poll it), wait until it is counted, and report.
 
         Raises:
             StreamgaugeError: a step failed, or the worker ended.
         """
-        names = " ".join(path.name for path in sample.paths)
-        console.say(f"$ streamgauge replay {sample.stream} {names} --wait")
-        paths = [str(path) for path in sample.paths]
-        self._run("replay", sample.stream, *paths, "--wait", "--timeout", f"{REPLAY_TIMEOUT_S}s")
+        waiting = ("--wait", "--timeout", f"{REPLAY_TIMEOUT_S}s")
+        if sample.served:
+            self._poll(sample, *waiting)
+        else:
+            names = " ".join(path.name for path in sample.paths)
+            console.say(f"$ streamgauge replay {sample.stream} {names} --wait")
+            self._run("replay", sample.stream, *map(str, sample.paths), *waiting)
         console.say(f"$ streamgauge report {shlex.join([sample.stream, *sample.report])}")
         return self._run("report", sample.stream, *sample.report)
 
@@ -128,6 +131,16 @@ class Demo:
     ) -> None:
         if error is not None or not self._keep:
             self.close()
+
+    def _poll(self, sample: Sample, *words: str) -> None:
+        """Poll the pages of a sample; they are served by this process, so that nothing is left when it is killed."""
+        from producers.simulate.api import served
+        from producers.simulate.recorded import recorded
+
+        (path,) = sample.paths
+        with served(recorded(str(path))) as url:
+            console.say(f"$ streamgauge poll {sample.stream} --url {url} --wait")
+            self._run("poll", sample.stream, "--url", url, *words)
 
     def _run(self, *words: str) -> bytes:
         """Run one command; its stdout. Ends early when the worker does."""

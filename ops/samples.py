@@ -23,12 +23,14 @@ class Sample:
         files: what is replayed, in this order.
         report: the words after ``streamgauge report STREAM``.
         expected: the file that holds what the report must print.
+        served: whether the files are pages of an API, which are served and polled.
     """
 
     stream: str
     files: tuple[str, ...]
     report: tuple[str, ...]
     expected: str
+    served: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -45,6 +47,7 @@ _SAMPLES = (
     Sample("products", ("catalogue.csv",), (), "names.csv"),
     Sample("sites", ("small_input.jsonl",), (), "small_output.txt"),
     Sample("sessions", ("simulated.jsonl",), (), "report.txt"),
+    Sample("items", ("pages.jsonl.zst",), (), "report.txt", served=True),
 )
 
 

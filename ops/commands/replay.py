@@ -6,9 +6,7 @@ Its parts: `producers.replay` reads files once, `producers.follow` reads growing
 
 from __future__ import annotations
 
-import json
 import shlex
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +14,11 @@ import click
 
 from ops import console
 from ops.options import DURATION, STREAM, Command, command_options
+from ops.outcome import Outcome, run, tell
+from ops.outcome import wait as wait_for
 from ops.settings import PARTITIONS, REPLICATION, Settings
 from ops.units import format_duration
-from schemas.errors import StreamgaugeError, UsageError
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,29 +26,11 @@ if TYPE_CHECKING:
     from ops.registry import Stream
     from producers.follow import Follow
     from producers.interrupt import Interrupt
-    from producers.processed import Processed
-    from producers.publisher import Letter, Publisher
+    from producers.publisher import Publisher
     from producers.replay import Replay
 
-INTERRUPTED = 130
-REJECTED = 3
 STALLED_S = 5.0
 """After how long without an acknowledgement the progress says that the broker is waited for."""
-
-
-@dataclass
-class Outcome:
-    """What came of a run."""
-
-    accepted: int = 0
-    rejected: int = 0
-    nbytes: int = 0
-    seconds: float = 0.0
-    letters: list[Letter] = field(default_factory=list["Letter"])
-    failure: StreamgaugeError | None = None
-    interrupted: bool = False
-    go_on: str | None = None
-    """The command that goes on where this run ended; None when nothing is left."""
 
 
 @click.command(cls=Command)
@@ -89,7 +71,7 @@ def command(
 
     job = _Job(settings, stream_of(stream), op, rate, ["--wait"] if wait else [], timeout)
     outcome = job.follow(paths) if follow else job.replay(paths, from_line or 1, wait)
-    return _tell(settings, stream, outcome)
+    return tell(settings, stream, outcome)
 
 
 class _Job:
@@ -136,7 +118,7 @@ class _Job:
             tick = _Throttled(lambda: progress.set(replay.read_bytes, note=_note(publisher, replay, tick.started)))
             publisher = self._publisher(interrupt, tick)
             with progress:
-                outcome = _run(lambda: replay.run(self._sender(publisher, interrupt)), publisher, interrupt)
+                outcome = run(lambda: replay.run(self._sender(publisher, interrupt)), publisher, interrupt)
             resume = replay.resume
             outcome.seconds = monotonic() - tick.started
             _count(outcome, replay, publisher)
@@ -144,7 +126,7 @@ class _Job:
                 line = ["--from-line", str(resume.line)] if resume.line > 1 else []
                 outcome.go_on = shlex.join([*self._words, *line, *_as_arguments(resume.paths)])
             elif processed is not None and outcome.failure is None and not outcome.interrupted:
-                self._wait(processed, publisher, interrupt, outcome)
+                wait_for(processed, publisher, interrupt, self._timeout_s, outcome)
             return outcome
 
     def follow(self, paths: Sequence[str]) -> Outcome:
@@ -164,34 +146,12 @@ class _Job:
                 paths, self._sender(publisher, interrupt), self._read(), positions, interrupt, notice=console.say
             )
             with progress:
-                outcome = _run(lambda: follow.run(publisher.rest), publisher, interrupt)
+                outcome = run(lambda: follow.run(publisher.rest), publisher, interrupt)
             follow.close()
             outcome.seconds = monotonic() - tick.started
             _count(outcome, follow, publisher)
             outcome.go_on = shlex.join([*self._words, "--follow", *_as_arguments(paths)])
             return outcome
-
-    def _wait(self, processed: Processed, publisher: Publisher, interrupt: Interrupt, outcome: Outcome) -> None:
-        """Wait for a worker, and count what it rejected as rejected."""
-        total = outcome.accepted
-
-        def tick(behind: int) -> bool:
-            progress.set(total - behind)
-            return not interrupt.asked
-
-        with console.Progress("waiting for the worker", total, "records") as progress:
-            try:
-                done = processed.wait(publisher.spans, self._timeout_s, tick)
-            except StreamgaugeError as error:
-                outcome.failure = error
-                return
-        if not done:
-            outcome.interrupted = True
-            return
-        count, letters = processed.rejected(publisher.spans)
-        outcome.accepted -= count
-        outcome.rejected += count
-        outcome.letters += letters
 
     def _ensure(self) -> str:
         """See that the topics are there; the cluster's id."""
@@ -241,24 +201,6 @@ class _Throttled:
             self._action()
 
 
-def _run(work: Callable[[], None], publisher: Publisher, interrupt: Interrupt) -> Outcome:
-    """Do the work and see all of it acknowledged, or find out why not."""
-    outcome = Outcome()
-    try:
-        try:
-            work()
-        except StreamgaugeError as error:
-            outcome.failure = error
-        publisher.flush()
-    except StreamgaugeError as error:
-        outcome.failure = outcome.failure or error
-    except KeyboardInterrupt:  # asked a second time
-        pass
-    publisher.abandon()
-    outcome.interrupted = interrupt.asked
-    return outcome
-
-
 def _count(outcome: Outcome, work: Replay | Follow, publisher: Publisher) -> None:
     outcome.accepted = work.ledger.accepted
     outcome.rejected = work.ledger.rejected
@@ -278,52 +220,3 @@ def _note(publisher: Publisher, work: Replay | Follow, started: float | None) ->
 def _as_arguments(paths: Sequence[str]) -> list[str]:
     """Paths as words, also where one looks like an option."""
     return [path if path == "-" or not path.startswith("-") else f"./{path}" for path in paths]
-
-
-def _tell(settings: Settings, stream: str, outcome: Outcome) -> int:
-    """Print the counts, and what to do next; the exit code."""
-    per_second = outcome.accepted / outcome.seconds if outcome.seconds else 0.0
-    console.say(f"accepted {outcome.accepted}, rejected {outcome.rejected}, bytes {outcome.nbytes}, {per_second:.0f}/s")
-    if settings.json:
-        console.write(json.dumps(_as_json(stream, outcome), ensure_ascii=False, default=str) + "\n")
-        console.flush()
-    if outcome.rejected:
-        console.warn(
-            f"{outcome.rejected} rejected: they lie in the topic dlq.{stream}; see: streamgauge dlq list {stream}"
-        )
-    if outcome.go_on is not None:
-        console.warn(f"what was acknowledged is kept; go on with: {outcome.go_on}")
-    elif outcome.interrupted:
-        console.warn("everything was sent and is kept; a worker counts it without this command")
-    if outcome.failure is not None:
-        raise outcome.failure
-    if outcome.interrupted:
-        return INTERRUPTED
-    return REJECTED if outcome.rejected else 0
-
-
-def _as_json(stream: str, outcome: Outcome) -> dict[str, Any]:
-    from producers.publisher import LETTERS_SHOWN
-
-    return {
-        "stream": stream,
-        "accepted": outcome.accepted,
-        "rejected": outcome.rejected,
-        "bytes": outcome.nbytes,
-        "seconds": round(outcome.seconds, 3),
-        "dead_letters": [_letter_as_json(letter) for letter in outcome.letters[:LETTERS_SHOWN]],
-    }
-
-
-def _letter_as_json(letter: Letter) -> dict[str, Any]:
-    """Named as `dlq list --json` names them."""
-    topic, partition, offset = letter.origin or (None, None, None)
-    return {
-        "id": f"{letter.partition}-{letter.offset}",
-        "reason": letter.reason,
-        "file": letter.file,
-        "line": letter.line,
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-    }

@@ -11,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from threading import Thread
 
 import numpy as np
 from aiohttp import web
@@ -88,6 +91,34 @@ async def serving(
         yield f"http://{shown}:{bound.getsockname()[1]}/foodstats/"
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def served(catalogue: Catalogue, fault: Callable[[int], str | None] = lambda _: None) -> Generator[str]:
+    """Serve ``catalogue`` on a free port from a thread of this process, within the context.
+
+    Returns:
+        The address of the endpoint.
+    """
+    started: Future[tuple[str, Callable[[], object]]] = Future()
+
+    async def serve() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            async with serving(catalogue, "127.0.0.1", 0, fault) as url:
+                started.set_result((url, partial(loop.call_soon_threadsafe, ended.set)))
+                await ended.wait()
+        except StreamgaugeError as error:
+            started.set_exception(error)
+
+    thread = Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    url, end = started.result()
+    try:
+        yield url
+    finally:
+        end()
+        thread.join()
 
 
 class _Server:
