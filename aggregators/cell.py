@@ -1,7 +1,7 @@
 """A cell of renders: all of a day, an app, a renderer and an outcome; and what cells add up to.
 
 >>> cell = Cell("2024-01-01", "maya", "arnold", True)
->>> cell.measures[CPU].add(97.3, Place(cell.day, 1, "a")); cell.count += 1
+>>> cell.add([Render("a", "maya", "arnold", 1, True, cell.day, 1, 183_204, 2048.5, 97.3)])
 >>> cell.entity, merged([cell.share(), cell.share()])["count"]
 ('2024-01-01,maya,arnold,true', 2)
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aggregators.measure import Measure, Place
-from schemas.renders import cell_of
+from schemas.renders import Render, cell_of
 
 NAMES = ("elapsed_time", "maxram", "maxcpu")
 TIME, RAM, CPU = range(3)
@@ -52,19 +52,26 @@ class Cell:
         """Memory, about, in bytes."""
         return 1500 + 110 * sum(len(measure.bins) for measure in self.measures)
 
-    def add(self, values: Sequence[float | None], place: Place) -> None:
-        """Count a render with these measures."""
-        self.count += 1
-        for measure, value in zip(self.measures, values, strict=True):
-            if value is not None:
-                measure.add(value, place)
+    def add(self, renders: Sequence[Render]) -> None:
+        """Count renders of this cell, at least one."""
+        self.count += len(renders)
+        for measure, name in zip(self.measures, NAMES, strict=True):
+            values = [getattr(render, name) for render in renders]
+            having = renders
+            if None in values:
+                having = [render for render, value in zip(renders, values, strict=True) if value is not None]
+                values = [value for value in values if value is not None]
+            if values:
+                lines, uids = [render.line for render in having], [render.uid for render in having]
+                measure.add(values, self.day, lines, uids)
 
-    def remove(self, values: Sequence[float | None], place: Place) -> None:
+    def remove(self, render: Render) -> None:
         """Take back a render that was counted."""
         self.count -= 1
-        for measure, value in zip(self.measures, values, strict=True):
+        for measure, name in zip(self.measures, NAMES, strict=True):
+            value = getattr(render, name)
             if value is not None:
-                measure.remove(value, place)
+                measure.remove(value, Place(self.day, render.line, render.uid))
 
     def share(self) -> dict[str, Any]:
         """All of it as plain data, in one form only."""

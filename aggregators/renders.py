@@ -26,6 +26,7 @@ its renders are forgotten, and a record of it is too late.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from struct import Struct
@@ -131,6 +132,8 @@ class _Tally:
         self._rows = rows
         self._cells: dict[tuple[str, str, str, bool], Cell] = {}
         self._numbered: dict[int, Cell] = {}
+        self._new: defaultdict[int, list[Render]] = defaultdict(list)
+        """By number of the cell: what is not in it yet, since many at once cost less than one by one."""
         self._retention_ms = retention_ms
         self._newest = ""
 
@@ -143,16 +146,14 @@ class _Tally:
         if row is not None and not self._takes_over(record, row):
             return
         cell = self._cell_of(record)
-        values = _values(record)
-        cell.add(values, Place(record.day, record.line, record.uid))
-        rows.put(key, _encode((cell.number, record.line, record.frames, *values)))
-        for entry in _entries(record, cell.number):
-            rows.put(entry, b"\1")
-        self.touched[cell.number] = cell
+        rows.put(key, _encode((cell.number, record.line, record.frames, *_values(record))))
+        self._new[cell.number].append(record)
 
     def settle(self) -> None:
         """Put all that changed."""
         rows = self._rows
+        for cell in self._cells.values():
+            self._add_new(cell)
         for cell in self.touched.values():
             for place, measure in enumerate(cell.measures):
                 if measure.stale:
@@ -160,6 +161,18 @@ class _Tally:
             key = _CELLS + cell.entity.encode()
             rows.put(key, orjson.dumps({"number": cell.number, **cell.share()}))
             rows.keep(key, cell, cell.nbytes)
+
+    def _add_new(self, cell: Cell) -> None:
+        """Take the new renders of a cell in."""
+        renders = self._new.pop(cell.number, None)
+        if renders is None:
+            return
+        cell.add(renders)
+        put = self._rows.put
+        for render in renders:
+            for entry in _entries(render, cell.number):
+                put(entry, b"\1")
+        self.touched[cell.number] = cell
 
     def _takes_over(self, record: Render, row: bytes) -> bool:
         """Whether ``record`` is before what counts of its uid by ``row``, which is taken back then."""
@@ -173,7 +186,8 @@ class _Tally:
         before = _render(record.uid, row, cell)
         if place == counted and (record == before or row_text(record) >= row_text(before)):
             return False
-        cell.remove(_values(before), Place(cell.day, line, record.uid))
+        self._add_new(cell)
+        cell.remove(before)
         for entry in _entries(before, number):
             self._rows.delete(entry)
         self.touched[number] = cell

@@ -1,8 +1,6 @@
 """A quantile sketch whose counts can be added, merged and taken back: DDSketch (Masson, Rim and Lee, VLDB 2019).
 
->>> bins: dict[int, int] = {}
->>> for value in (10.0, 20.0, 20.0, 1000.0):
-...     bins[bin_of(value)] = bins.get(bin_of(value), 0) + 1
+>>> bins = counts([10.0, 20.0, 20.0, 1000.0])
 >>> abs(quantile(bins, 50) - 20.0) <= 20.0 * RELATIVE_ERROR
 True
 
@@ -15,7 +13,9 @@ not.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 RELATIVE_ERROR = 0.01
 """What is promised; half a bin is 1/128 of its lower end."""
@@ -35,6 +35,15 @@ def bin_of(value: float) -> int:
     if value < SMALLEST:
         return 0
     return _word.unpack(_double.pack(min(LARGEST, value)))[0] >> _DROPPED
+
+
+def counts(values: Sequence[float]) -> dict[int, int]:
+    """How many of the values fall in each bin (`bin_of`)."""
+    doubles = np.array(values, np.float64)
+    numbers = np.minimum(doubles, LARGEST).view(np.int64) >> _DROPPED
+    numbers[doubles < SMALLEST] = 0
+    found, count = np.unique(numbers, return_counts=True)
+    return dict(zip(found.tolist(), count.tolist(), strict=True))
 
 
 def middle_of(number: int) -> float:

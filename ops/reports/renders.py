@@ -1,9 +1,9 @@
 """`report renders …`: what cells add up to, as one figure, as five, or broken down.
 
->>> from aggregators.cell import CPU, Cell, merged
->>> from aggregators.measure import Place
+>>> from aggregators.cell import Cell, merged
+>>> from schemas.renders import Render
 >>> cell = Cell("2024-01-01", "maya", "arnold", True)
->>> cell.add((183_204, 2048.5, 97.3), Place(cell.day, 1, "a1b2"))
+>>> cell.add([Render("a1b2", "maya", "arnold", 24, True, cell.day, 1, 183_204, 2048.5, 97.3)])
 >>> cells = [merged([cell.share()])]
 >>> figures = [*answer(cells, ("count",)).values(), *answer(cells, ("avgtime",)).values()]
 >>> print(*figures, *answer(cells, ("uid_maxcpu",)).values())

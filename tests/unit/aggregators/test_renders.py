@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -17,9 +19,10 @@ from aggregators import laws
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, Batch, Counting
 from aggregators.cell import merged
 from aggregators.homes import strangers
+from aggregators.measure import Measure, Place
 from aggregators.renders import Renders
 from aggregators.rows import Memory, MemoryStore, Rows
-from aggregators.sketch import LARGEST, RELATIVE_ERROR, SMALLEST, bin_of, middle_of, quantile
+from aggregators.sketch import LARGEST, RELATIVE_ERROR, SMALLEST, bin_of, counts, middle_of, quantile
 from schemas.renders import Render, cell_of
 from schemas.wire import partition_of
 from tests.unit.aggregators import naive_renders as naive
@@ -228,11 +231,21 @@ def test_the_state_of_a_uid_is_the_render_that_counts() -> None:
 @given(st.lists(st.floats(SMALLEST, LARGEST), min_size=1, max_size=60), st.integers(0, 100))
 def test_a_quantile_is_within_its_error_of_the_exact_one(values: list[float], percent: int) -> None:
     """1 % of the value at that place in order; what was taken back leaves no trace."""
-    bins: dict[int, int] = {}
-    for value in values:
-        bins[bin_of(value)] = bins.get(bin_of(value), 0) + 1
+    bins = counts(values)
+    assert sorted(bins.items()) == sorted(Counter(map(bin_of, values)).items())
     exact = sorted(values)[max(0, math.ceil(percent * len(values) / 100) - 1)]
     assert abs(quantile(bins, percent) - exact) <= exact * RELATIVE_ERROR
+
+
+@given(st.lists(st.floats(0, 1.7e308), min_size=1, max_size=60))
+def test_the_sum_of_floats_is_exact(values: list[float]) -> None:
+    """From the smallest double to the greatest, rounded once, when somebody divides it."""
+    measure = Measure()
+    measure.add(values, DAYS[0], range(len(values)), ["u"] * len(values))
+    assert measure.mean() == float(sum(map(Fraction, values)) / len(values))
+    for line, value in enumerate(values):
+        measure.remove(value, Place(DAYS[0], line, "u"))
+    assert (measure.n, measure.total, measure.bins) == (0, 0, {})
 
 
 @given(st.floats(0, 1.7e308), st.floats(0, 1.7e308))

@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 from aggregators.cell import Cell, merged
-from aggregators.measure import Place
 from ops.reports.renders import SUMMARY, Filter, answer, breakdown
+from schemas.renders import Render
 
 
 def cell(day: str, app: str, renderer: str, success: bool, *renders: tuple[Any, ...]) -> dict[str, Any]:
     """A published cell of ``(uid, line, ms, ram, cpu)``."""
     made = Cell(day, app, renderer, success)
     for uid, line, *values in renders:
-        made.add(values, Place(day, line, uid))
+        made.add([Render(uid, app, renderer, 1, success, day, line, *values)])
     return merged([made.share()])
 
 
