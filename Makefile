@@ -67,8 +67,8 @@ docs: install ## write the generated documents anew (docs/cli.md)
 faults: install ## kill workers and broker under load; every summary must come out exact (minutes; SEED=7 repeats one)
 	@$(BIN)/python -m pytest -s tests/faults $(if $(SEED),--seed $(SEED))
 
-bench: install ## measure: worker CPU a million events, its split, memory, hot sites, the batch script beside it
-	@$(BIN)/python -m tests.bench
+bench: install ## measure: worker CPU a million events, its split, memory, hot sites … (half an hour; CASE=drain: one)
+	@$(BIN)/python -m tests.bench $(CASE) $(if $(EVENTS),--events $(EVENTS))
 
 lock: install ## both lock files from pyproject.toml (what is locked stays; remove a lock to choose anew)
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
