@@ -51,6 +51,7 @@ class Sites(Aggregator[SiteEvent]):
     """
 
     version = 1
+    batch_records = 262_144  # what is paid per site and batch is half of the cost of smaller ones
 
     def __init__(self, counting: Counting, sizes: Sizes | None = None) -> None:
         self._sizes = sizes or Sizes()

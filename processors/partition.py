@@ -25,7 +25,8 @@ import orjson
 from aggregators.aggregator import Aggregator, Batch
 from aggregators.rows import Changes, Rows, Store
 from processors.epoch import BY_KEY, STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
-from processors.run import KafkaRecord, Run
+from processors.run import Run
+from processors.waiting import Waiting
 from schemas.errors import StateError, StateRefused
 from schemas.partial import Partial, encode, key_of
 from schemas.schema import Schema
@@ -112,7 +113,7 @@ class Partition(Generic[R]):
         self._homes: dict[str, int] = {}
         self._clock = clock
         self._epoch_s = epoch_s
-        self._waiting: list[KafkaRecord] = []
+        self._waiting = Waiting(timed=aggregator.needs_broker_time)
         self._waiting_bytes = 0
         self._changed: dict[str, None] = {}
         self._published: dict[bytes, dict[str, Any] | None] = {}
@@ -143,7 +144,7 @@ class Partition(Generic[R]):
         if run.records:
             if self._opened_at is None:
                 self._opened_at = self._clock()
-            self._waiting += run.records
+            self._waiting.add(run.records)
             self._waiting_bytes += run.nbytes
         return True
 
@@ -171,18 +172,19 @@ class Partition(Generic[R]):
         return self._opened_at + lasts_s - self._clock()
 
     def _count(self) -> None:
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        waiting, self._waiting_bytes = self._waiting, 0
+        self._waiting = Waiting(timed=waiting.timed)
         if not waiting:
             return
-        decoded = self._decoder.decode([record.value for record in waiting])
+        decoded = self._decoder.decode(waiting.values)
         positions = decoded.positions
-        times = [waiting[p].timestamp for p in positions] if self._aggregator.needs_broker_time else ()
+        times = [waiting.times[place] for place in positions] if waiting.timed else ()
         changes = self._aggregator.update(self.rows, Batch(decoded.records, times))
         self._changed.update(dict.fromkeys(changes.entities))
         self._published.update(changes.published)
         refused = [(positions[index], reason) for index, reason in changes.refused]
         for index, reason in sorted(decoded.bad + refused):
-            self._letters.append(letter_of(waiting[index], self._topic, self.number, self._group, reason))
+            self._letters.append(letter_of(waiting.record(index), self._topic, self.number, self._group, reason))
         for _, reason in refused:
             self._count_letter(reason)
         if decoded.bad:
