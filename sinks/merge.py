@@ -46,7 +46,7 @@ class Merge(Aggregator[Partial]):
         stream: the aggregator of the stream; its `merge` says what a merged summary is.
     """
 
-    batch_records = 32_768
+    batch_records = 8_192
 
     def __init__(self, stream: Aggregator[Any]) -> None:
         self._stream = stream
