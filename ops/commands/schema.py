@@ -16,7 +16,7 @@ def command(_settings: Settings, stream: str) -> None:
     """JSON Schema of a stream's records and summaries.
 
     One object: {"stream", "record", "summary"}, the latter two JSON Schemas (draft 2020-12) of a line of the
-    input and of a line of `tail`.
+    input and of a line of `tail`. A stream that publishes rows beside its summaries has a "row", too.
     """
     import msgspec
     import orjson
@@ -29,6 +29,8 @@ def command(_settings: Settings, stream: str) -> None:
         "record": _described(msgspec.json.schema(schema.record), f"{stream}: an input record"),
         "summary": _described(msgspec.json.schema(schema.summary), f"{stream}: a published summary"),
     }
+    if schema.row is not None:
+        shown["row"] = _described(msgspec.json.schema(schema.row), f"{stream}: a value of {schema.topics.rows}")
     console.write(orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 

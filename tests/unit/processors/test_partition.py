@@ -94,6 +94,18 @@ def test_one_epoch_is_under_way_at_a_time() -> None:
         driver.partition.committed(None, 0)  # type: ignore[arg-type]
 
 
+def test_an_epoch_ends_when_its_batch_is_full() -> None:
+    """What a record costs until it is committed is the aggregator's business, so that says how many make a batch."""
+    aggregator = Sites(Counting())
+    aggregator.batch_records = 3
+    driver = Driver(SITES, aggregator)
+    driver.send(*map(message, range(3)))
+    driver.read(2)
+    assert driver.partition.due_in() == 1.0
+    driver.read()
+    assert driver.partition.due_in() == 0.0
+
+
 def test_an_epoch_ends_by_time_and_lasts_longer_while_input_waits() -> None:
     """Behind, summaries are about to be outdated: rows that change again and again are sent once."""
     driver = a_driver()
