@@ -18,6 +18,7 @@ from schemas.errors import UsageError
 GENERATORS = {
     "sites": "producers.simulate.sites",
     "sessions": "producers.simulate.sessions",
+    "items": "producers.simulate.items",
     "renders": "producers.simulate.renders",
     "products": "producers.simulate.products",
 }
