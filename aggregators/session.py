@@ -123,6 +123,8 @@ class Session:
         """Windows that got samples in this batch."""
         self._written: set[int] = set()
         """Windows that got anything in this batch."""
+        self._awake: list[int] = []
+        """The window that was the newest after the last batch."""
         self._gone: list[bytes] = []
         """Rows that this batch deletes."""
         self.head = Head(0, 0, 0, rules.threshold) if row is None else session_head.decode(row)
@@ -311,10 +313,7 @@ class Session:
         self._fold()
         for key in self._gone:
             rows.delete(key)
-        for number in self._written:
-            window = self._detail.get(number)
-            if window is not None:
-                self._put_window(window)
+        self._put_windows()
         if self._numbers != self._stored_numbers:
             self._put_numbers()
         place = self._place()
@@ -331,13 +330,20 @@ class Session:
             rows.put(self.key, session_head.encode(head))
         self._sampled, self._written, self._gone, self.dirty = set(), set(), [], False
 
-    def _put_window(self, window: Window) -> None:
-        for page in range(window.clean, len(window.pages)):
-            self._rows.put(self._page(window.number, page), bytes(window.pages[page]))
-        window.clean = window.stored = len(window.pages)
-        if window.number != self._numbers[-1]:
-            window.rest()
-        self.nbytes += window.weigh()
+    def _put_windows(self) -> None:
+        """Put what this batch has added; let all rest but the newest, which most is added to."""
+        newest = self._numbers[-1:]
+        for number in {*self._written, *self._awake}:
+            window = self._detail.get(number)
+            if window is None:
+                continue
+            for page in range(window.clean, len(window.pages)):
+                self._rows.put(self._page(number, page), bytes(window.pages[page]))
+            window.clean = window.stored = len(window.pages)
+            if number not in newest:
+                window.rest()
+            self.nbytes += window.weigh()
+        self._awake = newest
 
     def _put_numbers(self) -> None:
         if self._numbers:

@@ -282,7 +282,7 @@ THRESHOLD: Setting[float] = Setting(
     0.3, "0.3", "SHARE", minimum=0, maximum=1, commands=("worker", "verify", "report"),
 )  # fmt: skip
 DIMENSIONS: Setting[tuple[str, ...]] = Setting(
-    "dimensions", _names, "sessions: further fields of the records to drill down by (os,activity).",
+    "dimensions", _names, "sessions: further fields of the records to drill down by (os,file:length: a text's length).",
     "version, state and user are always there.",
     (), "none", "FIELD,…", repeatable=True, commands=("worker", "verify"),
 )  # fmt: skip

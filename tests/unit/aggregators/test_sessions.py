@@ -227,6 +227,30 @@ def test_a_peak_that_falls_gives_way_to_the_highest_one_that_is_folded() -> None
     assert sessions.view(rows, "a", "report", {})["dimensions"]["state"] == "login"
 
 
+def test_a_report_of_the_last_hours_hears_of_the_partitions_newest_moment() -> None:
+    """From the session that has it, though that began before: another partition may be further behind in time."""
+    hour = 3_600_000
+    sessions, rows, _ = counted(
+        sample(0, 0.1, "long"),
+        sample(10 * hour, 0.1, "old"),
+        sample(12 * hour, 0.1, "new"),
+        sample(13 * hour, 0.1, "long"),
+    )
+
+    def said(**arguments: int) -> dict[str, Any]:
+        asked = {name: str(value) for name, value in arguments.items()}
+        answers = {name: sessions.view(rows, name, "report", asked) for name in ("long", "old", "new")}
+        return {name: answer.get("start") for name, answer in answers.items() if answer is not None}
+
+    assert said(last=2 * hour) == {"new": 12 * hour, "long": None}
+    assert said(last=13 * hour) == {"long": 0, "old": 10 * hour, "new": 12 * hour}
+    assert said(to=12 * hour) == {"long": 0, "old": 10 * hour}
+    with pytest.raises(ValueError, match="from must be an integer"):
+        sessions.view(rows, "new", "report", {"from": "today"})
+    with pytest.raises(LookupError, match="no view 'rank'"):
+        sessions.view(rows, "new", "rank", {})
+
+
 def test_a_day_ahead_is_the_limit_unless_another_is_set() -> None:
     """Against the broker's clock (0 here), of `sessions` only; 0 is off."""
     day = 86_400_000
