@@ -128,8 +128,8 @@ class Measure:
 
     @staticmethod
     def of(share: Mapping[str, Any], day: str) -> Measure:
-        """What `share` gave, of renders of one day."""
-        flat, greatest = share["bins"], share["max"]
+        """What `share` gave, of renders of one day; without its bins there are no quantiles."""
+        flat, greatest = share.get("bins", ()), share["max"]
         return Measure(
             share["n"],
             _total_of(share["sum"]),

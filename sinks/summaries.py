@@ -10,7 +10,7 @@ decoded, all at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -28,11 +28,23 @@ def summaries(
     schema: Schema[Any],
     logger: logging.Logger,
     entities: Collection[str] = (),
+    *,
+    wanted: Callable[[str], bool] | None = None,
+    shape: Any = dict[str, Any],
 ) -> list[dict[str, Any]]:
     """The newest summary of each of ``entities`` (default: of all), in no particular order.
 
     An entity without a summary, or whose summary was removed, is not in the list; a topic that does not exist
     holds none.
+
+    Args:
+        kafka: client properties.
+        admin: connected with them.
+        schema: of the stream.
+        logger: where librdkafka's own lines go.
+        entities: which are asked for; only the partitions where they lie are read.
+        wanted: which are, of all, by what their keys say.
+        shape: a ``TypedDict`` of the fields to decode, where a summary has large ones that nobody asks for.
     """
     topic = schema.topics.summaries
     metadata = admin.list_topics(timeout=10).topics.get(topic)
@@ -44,10 +56,11 @@ def summaries(
     newest: dict[bytes | None, bytes | None] = {}
     with CommittedReader(kafka, logger) as reader:
         for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
-            newest.update([(message.key(), message.value()) for message in messages])
+            pairs = [(message.key(), message.value()) for message in messages]
+            newest.update(pairs if wanted is None else [pair for pair in pairs if wanted((pair[0] or b"").decode())])
     if keys:
-        return _decoded(value for key, value in newest.items() if value is not None and key in keys)
-    return _decoded(value for value in newest.values() if value is not None)
+        return _decoded((value for key, value in newest.items() if value is not None and key in keys), shape)
+    return _decoded((value for value in newest.values() if value is not None), shape)
 
 
 def rows(
@@ -93,5 +106,5 @@ def _place(message: Message) -> tuple[Any, ...]:
     return message.topic(), message.partition(), message.offset()
 
 
-def _decoded(values: Iterable[bytes]) -> list[dict[str, Any]]:
-    return msgspec.json.decode(b"[" + b",".join(values) + b"]", type=list[dict[str, Any]])
+def _decoded(values: Iterable[bytes], shape: Any = dict[str, Any]) -> list[dict[str, Any]]:
+    return msgspec.json.decode(b"[" + b",".join(values) + b"]", type=list[shape])

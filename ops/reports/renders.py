@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from aggregators.cell import CPU, NAMES, RAM, TIME
 from aggregators.measure import Measure
@@ -35,9 +35,33 @@ PERCENTS = (50, 95, 99)
 BOUND = f"quantiles are within {RELATIVE_ERROR:.0%} of the exact ones; counts, means and maxima are exact"
 
 
+class _Plain(TypedDict):
+    """A measure without its sketch."""
+
+    n: int
+    sum: str
+    min: Any
+    max: Any
+    line: Any
+    uid: Any
+
+
+class PlainCell(TypedDict):
+    """A cell without sketches: most of what a large cell says is its bins, which only quantiles need."""
+
+    day: str
+    app: str
+    renderer: str
+    success: bool
+    count: int
+    elapsed_time: _Plain
+    maxram: _Plain
+    maxcpu: _Plain
+
+
 @dataclass(frozen=True)
 class Filter:
-    """Which cells are asked about; None is any.
+    """Which cells are asked about; None is any. What a cell's key says is enough to know.
 
     Args:
         first_day, last_day: inclusive.

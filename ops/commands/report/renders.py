@@ -106,9 +106,12 @@ def command(
     from schemas.renders import RENDERS
     from sinks.summaries import summaries
 
-    wanted = reports.Filter(app, renderer, first_day, last_day)
-    found = summaries(settings.kafka, connect(settings.kafka), RENDERS, client_logger())
-    cells = [cell for cell in found if wanted.takes(cell)]
+    asked = reports.Filter(app, renderer, first_day, last_day)
+    cells = summaries(
+        settings.kafka, connect(settings.kafka), RENDERS, client_logger(),
+        wanted=lambda entity: asked.takes(RENDERS.removed(entity)),
+        shape=dict[str, Any] if by else reports.PlainCell,
+    )  # fmt: skip
     if by:
         table = reports.breakdown(cells, by, failed=failed)
         text = columns([column.name for column in table.columns], table.rows, grouped=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 from aggregators.cell import Cell, merged
-from ops.reports.renders import SUMMARY, Filter, answer, breakdown
+from ops.reports.renders import SUMMARY, Filter, PlainCell, answer, breakdown
 from schemas.renders import Render
 
 
@@ -61,6 +63,13 @@ def test_nothing_is_zero_and_an_empty_line() -> None:
     table = answer([], ("avgtime", "maxram"))
     assert json.loads("".join(table.json())) == [{"avgtime": 0, "maxram": None}]
     assert list(table.csv()) == ["avgtime,maxram", "0,"]
+
+
+def test_figures_need_no_sketches() -> None:
+    """They are the same of what is decoded without them."""
+    plain = msgspec.json.decode(msgspec.json.encode(CELLS), type=list[PlainCell])
+    assert "bins" not in plain[0]["maxram"]
+    assert answer(plain, SUMMARY, failed=True) == answer(CELLS, SUMMARY, failed=True)
 
 
 def test_a_filter_is_exact_and_its_days_are_inclusive() -> None:
