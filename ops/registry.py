@@ -83,9 +83,9 @@ def _items() -> Stream:
 
     def count(counting: Counting) -> Aggregator[Any]:
         from aggregators.items import Items
+        from aggregators.items_sketch import SketchedItems
 
-        del counting
-        return Items()
+        return SketchedItems() if counting.sketch else Items()
 
     return Stream(ITEMS, count, command)
 

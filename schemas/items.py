@@ -10,7 +10,7 @@ is eaten in many blocks: their counts are published as partials and merged.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -19,8 +19,8 @@ from schemas.schema import Schema
 
 BLOCK = 10_000
 """Ids that share a key."""
-KINDS = ("food", "category")
-"""What is counted."""
+WHOLES = {"food": "foods", "category": "categories"}
+"""What is counted, and the kind of the one summary about all of it that ``--sketch`` adds."""
 
 Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """64 bits."""
@@ -41,11 +41,17 @@ class Item(Struct, gc=False, rename={"long_name": "food__category_id", "short_na
 
 
 class ItemSummary(TypedDict):
-    """How many items were of a food, or of a category."""
+    """How many items were of a food, or of a category.
 
-    kind: Literal["food", "category"]
+    With ``--sketch``, ``count`` may be too small by the ``error`` of ``foods`` (or ``categories``) 0 at the most, whose
+    own ``count`` is that of all items, and ``distinct`` about how many different ones they were of.
+    """
+
+    kind: Literal["food", "category", "foods", "categories"]
     id: int
     count: int
+    error: NotRequired[int]
+    distinct: NotRequired[int]
     revision: int
 
 
@@ -79,6 +85,18 @@ def _entity(summary: ItemSummary) -> str:
     return entity_of(summary["kind"], summary["id"])
 
 
+def _fields(key: str) -> dict[str, Any]:
+    kind, _, number = key.partition(":")
+    return {"kind": kind, "id": int(number)}
+
+
 ITEMS: Schema[Item] = Schema(
-    name="items", record=Item, summary=ItemSummary, key=_block, entity=_entity, check=_check, merges=True
+    name="items",
+    record=Item,
+    summary=ItemSummary,
+    key=_block,
+    entity=_entity,
+    check=_check,
+    fields=_fields,
+    merges=True,
 )

@@ -44,3 +44,13 @@ def array(tables: Sequence[Table]) -> Iterator[str]:
     yield "["
     yield from (row + ("," if number < len(rows) else "") for number, row in enumerate(rows, 1))
     yield "]"
+
+
+def bounds(summaries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What is to be said beside counts of a worker with ``--sketch``; nothing where they are exact."""
+    for summary in summaries:
+        if "error" in summary:
+            yield (
+                f"{summary['kind']}: approximate (--sketch), of {summary['count']:,} items; a count is too small by "
+                f"{summary['error']:,} at the most; about {summary['distinct']:,} different ones (± 5 %)"
+            )

@@ -26,7 +26,7 @@ def command(settings: Settings, kind: str | None, k: int | None, csv: bool) -> N
     if csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other", click.get_current_context())
     from ops.kafka import client_logger, connect
-    from ops.reports.items import COLUMNS, DEFAULT_K, array, sections, top
+    from ops.reports.items import COLUMNS, DEFAULT_K, array, bounds, sections, top
     from schemas.items import ITEMS
     from sinks.summaries import summaries
 
@@ -40,3 +40,5 @@ def command(settings: Settings, kind: str | None, k: int | None, csv: bool) -> N
     for line in lines:
         console.write(line + "\n")
     console.flush()
+    for bound in bounds(found):
+        console.warn(bound)
