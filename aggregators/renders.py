@@ -219,12 +219,9 @@ class _Tally:
 
     def _look_up(self, cell: Cell, place: int, measure: Measure) -> None:
         """The extremes of a measure, from the ordered entries."""
-        start, end = (
-            _INDEX.pack(b"i", cell.number, place, b"", 0)[:6],
-            _INDEX.pack(b"i", cell.number, place + 1, b"", 0),
-        )
-        first = next(self._rows.range(start, end[:6]), None)
-        last = next(self._rows.range(start, end[:6], reverse=True), None)
+        start, end = _entries_of(cell.number, place), _entries_of(cell.number, place + 1)
+        first = next(self._rows.range(start, end), None)
+        last = next(self._rows.range(start, end, reverse=True), None)
         if first is None or last is None:
             measure.settle(None, None)
             return
@@ -243,8 +240,7 @@ class _Tally:
         rows = self._rows
         for _, row in list(rows.range(_CELLS + self.floor.encode(), _CELLS + floor.encode())):
             number = orjson.loads(row)["number"]
-            start, end = _INDEX.pack(b"i", number, 0, b"", 0), _INDEX.pack(b"i", number + 1, 0, b"", 0)
-            for entry, _ in list(rows.range(start[:5], end[:5])):
+            for entry, _ in list(rows.range(_entries_of(number, 0), _entries_of(number + 1, 0))):
                 rows.delete(entry)
                 rows.delete(_UIDS + _read_entry(entry)[2].encode())
         self.floor = floor
@@ -290,6 +286,11 @@ def _entries(render: Render, number: int) -> list[bytes]:
     values = zip(_PLACES, _values(render), strict=True)
     entries = [head + place + _word_of(value) + tail for place, value in values if value is not None]
     return entries or [head + _BARE + bytes(8) + tail]
+
+
+def _entries_of(number: int, place: int) -> bytes:
+    """How the ordered entries of a cell's measure begin."""
+    return b"i" + _NUMBER.pack(number) + bytes([place])
 
 
 def _read_entry(key: bytes) -> tuple[bytes, int, str]:
