@@ -50,7 +50,8 @@ def config_of(kafka: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def test_topics_are_made_once_with_what_each_needs(streamgauge: Program, kafka: dict[str, Any]) -> None:
-    first, second = streamgauge("topics", "create", "--partitions", "3"), streamgauge("topics", "create")
+    first = streamgauge("topics", "create", "sites", "--partitions", "3")
+    second = streamgauge("topics", "create", "sites")
     assert first.code == second.code == 0
     assert first.out.splitlines() == [f"created {name}" for name in NAMES]
     assert (second.out, second.err) == ("", "all topics exist\n")
@@ -62,6 +63,14 @@ def test_topics_are_made_once_with_what_each_needs(streamgauge: Program, kafka: 
     assert (changelog["cleanup.policy"], changelog["max.message.bytes"]) == ("compact", str(8 << 20))
     assert config_of(kafka, "dlq.sites")["retention.ms"] == str(30 * 86_400_000)
     assert config_of(kafka, WORKERS)["cleanup.policy"] == "compact"
+
+
+def test_a_stream_has_the_topics_of_its_stages_and_of_its_rows(streamgauge: Program, kafka: dict[str, Any]) -> None:
+    """Partials where entities cut across keys, and rows where they are published beside the summaries."""
+    assert streamgauge("topics", "create", "products", "--partitions", "2").code == 0
+    counts = {name: len(topic.partitions) for name, topic in AdminClient(kafka).list_topics(timeout=10).topics.items()}
+    for name in ("products.rows", "products.partials", "streamgauge-products-merge-state-changelog"):
+        assert (counts[name], config_of(kafka, name)["cleanup.policy"]) == (2, "compact")
 
 
 def test_a_count_other_than_the_changelogs_is_refused(streamgauge: Program, kafka: dict[str, Any]) -> None:
