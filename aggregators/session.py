@@ -149,6 +149,9 @@ class Session:
                 self.forget()
             else:
                 self.end()
+                self.dirty = (
+                    True  # also where the record is refused: it has found the session ended, whatever the batch
+                )
         head, time = self.head, record.timestamp
         number = time // WINDOW_MS
         if number < head.floor:

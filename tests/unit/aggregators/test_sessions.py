@@ -214,6 +214,13 @@ def test_a_session_is_removed_at_a_moment_and_not_where_a_batch_ends() -> None:
     assert laws.outcome(Sessions(counting(71_234)), [*run, sample(84_000, 0.5, "b")]).summaries["a"] is None
 
 
+def test_a_record_that_finds_its_session_ended_ends_it_in_any_split() -> None:
+    """Though it is too late itself, and the session was touched in the same batch or in an earlier one."""
+    run = [sample(110_000, 0.5), sample(162_500, 0.5, "b"), sample(0, 0.5)]
+    assert laws.outcome(Sessions(counting()), run).refused == [(2, "too late")]
+    laws.split(Sessions(counting()), run, {1, 2}, views=[("state", {})])
+
+
 def test_a_peak_that_falls_gives_way_to_the_highest_one_that_is_folded() -> None:
     """The newest window was the highest for a moment, until its next sample."""
     sessions, store = Sessions(counting()), MemoryStore()
