@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 from msgspec import Meta, Struct
+from msgspec.json import Encoder
 
 from schemas.decode import RunDecoder
 from schemas.schema import Schema
@@ -41,13 +41,15 @@ class Partial(Struct, gc=False):
 
 
 DECODER: RunDecoder[Partial] = RunDecoder(Partial)
+_encode = Encoder().encode
 
 
 def encode(partial: Partial) -> bytes:
-    """The value of a partial's record."""
-    return orjson.dumps(
-        {"entity": partial.entity, "source": partial.source, "version": partial.version, "share": partial.share}
-    )
+    """The value of a partial's record.
+
+    By msgspec: an object that orjson made keeps a kilobyte until it is freed, and an epoch may hold many.
+    """
+    return _encode(partial)
 
 
 def key_of(entity: bytes, source: int) -> bytes:
