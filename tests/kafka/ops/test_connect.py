@@ -69,7 +69,7 @@ def test_a_certificate_that_is_not_there_is_named() -> None:
 
 
 def test_a_reader_that_has_enough_ends_a_command_quietly(start: Callable[..., Any], sites: dict[str, Any]) -> None:
-    """`topics describe | head -0`: exit 0, nothing on stderr."""
-    process = start(sites["bootstrap.servers"], "topics", "describe")
+    """`topics describe sites | head -0`: exit 0, nothing on stderr."""
+    process = start(sites["bootstrap.servers"], "topics", "describe", "sites")
     process.stdout.close()
     assert (process.wait(), process.stderr.read()) == (0, "")
