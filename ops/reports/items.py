@@ -17,6 +17,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aggregators.frequent import STANDARD_ERROR
 from ops.reports.table import Column, Table
 
 COLUMNS = {"food": "food_id", "category": "food__category_id"}
@@ -52,5 +53,5 @@ def bounds(summaries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if "error" in summary:
             yield (
                 f"{summary['kind']}: approximate (--sketch), of {summary['count']:,} items; a count is too small by "
-                f"{summary['error']:,} at the most; about {summary['distinct']:,} different ones (± 5 %)"
+                f"{summary['error']:,} at the most; about {summary['distinct']:,} different ones (± {3 * STANDARD_ERROR:.0%})"
             )

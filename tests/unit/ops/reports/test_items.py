@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ops.reports.items import COLUMNS, array, sections, top
+from ops.reports.items import COLUMNS, array, bounds, sections, top
 
 
 def counted(**counts: int) -> list[dict[str, Any]]:
@@ -42,3 +42,13 @@ def test_nothing_counted_is_an_empty_report() -> None:
     tables = [top([], kind, 2, column=column) for kind, column in COLUMNS.items()]
     assert list(sections(tables)) == ["food_id,count", "", "food__category_id,count"]
     assert json.loads("\n".join(array(tables))) == []
+
+
+def test_approximate_counts_say_by_how_much_they_may_be_off() -> None:
+    """Exact ones say nothing."""
+    whole = {"kind": "foods", "id": 0, "count": 1000, "error": 7, "distinct": 90}
+    assert list(bounds(SUMMARIES)) == []
+    assert list(bounds([*SUMMARIES, whole])) == [
+        "foods: approximate (--sketch), of 1,000 items; a count is too small by 7 at the most; "
+        "about 90 different ones (± 5%)"
+    ]
