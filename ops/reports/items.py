@@ -49,9 +49,10 @@ def array(tables: Sequence[Table]) -> Iterator[str]:
 
 def bounds(summaries: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """What is to be said beside counts of a worker with ``--sketch``; nothing where they are exact."""
+    within = 3 * STANDARD_ERROR
     for summary in summaries:
         if "error" in summary:
             yield (
                 f"{summary['kind']}: approximate (--sketch), of {summary['count']:,} items; a count is too small by "
-                f"{summary['error']:,} at the most; about {summary['distinct']:,} different ones (± {3 * STANDARD_ERROR:.0%})"
+                f"{summary['error']:,} at the most; about {summary['distinct']:,} different ones (± {within:.0%})"
             )
