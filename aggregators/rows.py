@@ -64,8 +64,9 @@ class Memory:
     """One budget for the kept objects of all partitions of a process.
 
     Each `Rows` keeps two generations; an object that is asked for moves to the young one. Over the budget, the
-    partition that holds most drops its old generation, and its young one becomes old: an approximation of
-    least-recently-used that costs nothing on the way of a hit.
+    partition that holds most drops objects of its old generation, those first that were touched longest ago, until the
+    budget holds; when none is left, its young generation becomes old. An approximation of least-recently-used that
+    costs nothing on the way of a hit.
     """
 
     def __init__(self, limit_bytes: int = 1 << 62) -> None:
@@ -85,12 +86,12 @@ class Memory:
             rows.forget_all()
 
     def shrink(self) -> None:
-        """Drop generations until the budget holds (call between two batches only)."""
+        """Drop objects until the budget holds (call between two batches only)."""
         while self.used_bytes > self.limit_bytes:
             largest = max(self._holders, key=lambda rows: rows.kept_bytes, default=None)
             if largest is None or not largest.kept_bytes:
                 return
-            self.evictions += largest.forget_old()
+            self.evictions += largest.forget_oldest(self.used_bytes - self.limit_bytes)
 
 
 class Rows:
@@ -221,15 +222,26 @@ class Rows:
             raise RuntimeError("epochs settle in the order in which they were taken")
         self._under_way.popleft()
 
-    def forget_old(self) -> int:
-        """Drop the old generation, make the young one old; how many objects were dropped."""
-        dropped = len(self._old)
-        self.memory.used_bytes -= self._old_bytes
-        self._old, self._old_bytes = self._young, self._young_bytes
-        self._young, self._young_bytes = {}, 0
+    def forget_oldest(self, nbytes: int) -> int:
+        """Drop objects of the old generation until ``nbytes`` are free or it is empty; how many were dropped.
+
+        An empty old generation is renewed first: what was young is old from now on.
+        """
+        if not self._old:
+            self._old, self._old_bytes = self._young, self._young_bytes
+            self._young, self._young_bytes = {}, 0
+        freed = dropped = 0
+        for key in list(self._old):
+            if freed >= nbytes:
+                break
+            freed += self._old.pop(key)[1]
+            dropped += 1
+        self._old_bytes -= freed
+        self.memory.used_bytes -= freed
         return dropped
 
     def forget_all(self) -> None:
         """Drop every kept object."""
-        self.forget_old()
-        self.forget_old()
+        self.memory.used_bytes -= self.kept_bytes
+        self._young, self._old = {}, {}
+        self._young_bytes = self._old_bytes = 0
