@@ -157,6 +157,11 @@ class Partition(Generic[R]):
             self._opened_at = self._clock()
 
     @property
+    def waiting(self) -> int:
+        """How many records wait to be counted."""
+        return len(self._waiting)
+
+    @property
     def is_open(self) -> bool:
         """Whether the open epoch holds anything."""
         return self._opened_at is not None

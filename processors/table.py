@@ -45,8 +45,10 @@ SETTLE_S = 2.0
 """Committed rows wait so long for the local store: rows that change every epoch are written once."""
 SEEK_AGAIN_S = 5.0
 """A gap that a seek did not close after so long is sought again."""
-ROWS_SHARE = 0.6
-"""Of the memory budget: kept objects. The rest is RocksDB's cache and memtables."""
+ROWS_SHARE, STORE_SHARE = 0.5, 0.25
+"""Of the memory budget: kept objects, and RocksDB's cache and memtables. The rest is for batches under way."""
+WAITING_RECORDS = 524_288
+"""What the partitions of a process may hold uncounted together (some 0.4 kB each): beyond it, the fullest counts."""
 DRAIN_S = 5.0
 
 
@@ -118,7 +120,7 @@ class PartitionTable(Generic[R]):
     ) -> None:
         self.slots: dict[int, Slot[R]] = {}
         self.memory = Memory(int(settings.memory_bytes * ROWS_SHARE))
-        self.store_memory = StoreMemory(int(settings.memory_bytes * (1 - ROWS_SHARE)))
+        self.store_memory = StoreMemory(int(settings.memory_bytes * STORE_SHARE))
         self._schema = schema
         self._aggregator = aggregator
         self._settings = settings
@@ -299,6 +301,13 @@ class PartitionTable(Generic[R]):
                 await self._send_epoch(slot)
             else:
                 self._arm(slot, partition)
+                await self._relieve()
+
+    async def _relieve(self) -> None:
+        """Count the fullest partition when all of them together hold too much."""
+        holding = [(slot.partition.waiting, slot.number) for slot in self.slots.values() if slot.partition is not None]
+        if sum(waiting for waiting, _ in holding) > WAITING_RECORDS:
+            await self._send_epoch(self.slots[max(holding)[1]])
 
     async def _close_gap(self, slot: Slot[R], partition: Partition[R], run: Run) -> None:
         """Offsets are missing before ``run``: a seek of Faust's that lost a race, or retention that overtook us."""

@@ -15,6 +15,7 @@ import pytest
 
 from aggregators.aggregator import Counting
 from aggregators.sites import Sites
+from processors import table as table_module
 from processors.epoch import STAMP_KEY, Epoch, Stamp
 from processors.run import Record, Run
 from processors.settings import EngineSettings
@@ -229,6 +230,24 @@ def test_one_epoch_is_under_way_while_the_next_one_fills(drive: Drive) -> None:
         bench.log.gate.set()
         await bench.table.drain()
         assert [(epoch.first, epoch.stamp.offset) for epoch in bench.log.epochs] == [(0, 1), (1, 4)]
+
+    drive(scenario)
+
+
+def test_the_fullest_partition_counts_when_all_together_hold_too_much(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backlog on many partitions is bounded as a whole, not only on each."""
+    monkeypatch.setattr(table_module, "WAITING_RECORDS", 5)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        assert bench.log.epochs == []
+        await bench.table.process(run_of(5, 1))
+        await asyncio.to_thread(bench.log.entered.wait, 10)
+        await bench.table.drain()
+        assert [epoch.records for epoch in bench.log.epochs] == [6]
 
     drive(scenario)
 
