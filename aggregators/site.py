@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from struct import Struct
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +34,34 @@ STATUS = 1 << 31
 _NUMBER = HASHED - 1
 
 _HEAD = Struct("<QQQqqqIIIII")
+
+
+T = TypeVar("T")
+
+
+def _without(column: list[T], places: Sequence[int]) -> list[T]:
+    """A column without what is at ``places``, which rise."""
+    if not places:
+        return column
+    rest: list[T] = []
+    start = 0
+    for place in places:
+        rest += column[start:place]
+        start = place + 1
+    return rest + column[start:]
+
+
+def _with(column: list[T], places: Sequence[int], values: Sequence[T]) -> list[T]:
+    """The reverse: a column where each of ``values`` is at its place."""
+    if not places:
+        return column
+    whole: list[T] = []
+    start = 0
+    for before, (place, value) in enumerate(zip(places, values, strict=True)):
+        whole += column[start : place - before]
+        whole.append(value)
+        start = place - before
+    return whole + column[start:]
 
 
 class Sizes(NamedTuple):
@@ -168,14 +196,10 @@ class Site:
         else:
             senders, times = [batch.senders[at] for at in chosen], [batch.times[at] for at in chosen]
             signed = [bisect_left(chosen, at) for at in statuses]
-        # Statuses are few: to take them out of the columns is cheaper than to look at each record.
-        for place in reversed(signed):
-            del senders[place], times[place]
+        # Statuses are few: to cut them out of the columns is cheaper than to look at each record.
+        senders, times = _without(senders, signed), _without(times, signed)
         signs = self._sign(batch, statuses, last_young)
-        numbers = self.visitors.numbers(senders)
-        for place, sign in zip(signed, signs, strict=True):
-            numbers.insert(place, sign)
-        self._note(batch, chosen, numbers)
+        self._note(batch, chosen, _with(self.visitors.numbers(senders), signed, signs))
         chats = timeline.chats(times)
         if statuses or last_young is not None or self.floor > NO_FLOOR:
             timeline.fold(self.floor)
