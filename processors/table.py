@@ -45,9 +45,9 @@ SETTLE_S = 2.0
 """Committed rows wait so long for the local store: rows that change every epoch are written once."""
 SEEK_AGAIN_S = 5.0
 """A gap that a seek did not close after so long is sought again."""
-ROWS_SHARE, STORE_SHARE = 0.5, 0.25
+ROWS_SHARE, STORE_SHARE = 0.45, 0.2
 """Of the memory budget: kept objects, and RocksDB's cache and memtables. The rest is for batches under way."""
-WAITING_RECORDS = 524_288
+WAITING_RECORDS = 393_216
 """What the partitions of a process may hold uncounted together (some 0.4 kB each): beyond it, the fullest counts."""
 DRAIN_S = 5.0
 
