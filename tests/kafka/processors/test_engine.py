@@ -270,7 +270,7 @@ def test_a_state_larger_than_memory_gives_the_same_totals(kafka: dict[str, Any],
     send(kafka, *values, **{"linger.ms": 50})
     engine = start_engine(memory_bytes=512 << 10)
     status = engine.wait_until_counted(20_000)
-    assert status["counters"]["evictions"] >= 2000
+    assert status["counters"]["evictions"] >= 1000  # of 2000 sites, at least once half
     totals = newest(kafka)
     assert len(totals) == 2000
     assert {total["emails"] for total in totals.values()} == {10}
