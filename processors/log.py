@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from processors import crash_points
 from processors.epoch import STAMP_KEY, Epoch
 from schemas.errors import Fenced, StateError
 from schemas.wire import BATCH_BYTES, REVISION, Topics
@@ -125,6 +126,7 @@ class KafkaLog:
                 stamped.append(-1 if offset is None else offset)
 
         topics, partition = self._topics, self._partition
+        crash_points.reached("before-send")
         try:
             producer.begin_transaction()
             send = producer.produce
@@ -139,9 +141,12 @@ class KafkaLog:
                         send(topic, value, key, to)
             for key, value in epoch.rows.items():
                 send(topics.changelog, value, key, partition)
+            crash_points.reached("before-stamp", producer.flush)
             # Last, so that its offset is the epoch's end: the store may say "I hold all up to here".
             send(topics.changelog, epoch.stamp.encode(), STAMP_KEY, partition, on_delivery=on_stamp)
+            crash_points.reached("before-commit", producer.flush)
             producer.commit_transaction(COMMIT_TIMEOUT_S)
+            crash_points.reached("after-commit")
         except KafkaException as error:
             raise self._failed("cannot commit an epoch", error) from error
         except BufferError as error:

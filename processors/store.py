@@ -35,6 +35,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from processors import crash_points
 from schemas.errors import StateError
 
 log = logging.getLogger("streamgauge.store")
@@ -163,6 +164,7 @@ class RocksStore:
                 put(key, value)
         put(OFFSET_KEY, b"%d" % offset)
         self._put_alive(batch)
+        crash_points.soon("in-store")
         try:
             self._db.write(batch)
         except Exception as error:

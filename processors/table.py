@@ -26,6 +26,7 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from aggregators.aggregator import Aggregator
 from aggregators.rows import Memory, Rows
+from processors import crash_points
 from processors.epoch import Epoch
 from processors.log import TransactionLog
 from processors.partition import Counters, Partition, start_position
@@ -151,6 +152,7 @@ class PartitionTable(Generic[R]):
                 if slot.life.state is not State.STANDBY:
                     await self._demote(slot)
             await asyncio.gather(*(self._fence(self._slot(number)) for number in actives))
+            crash_points.reached("in-assign")
 
     async def _fence(self, slot: Slot[R]) -> None:
         async with slot.lock:  # no epoch of ours is under way: it would be fenced by ourselves
@@ -222,6 +224,7 @@ class PartitionTable(Generic[R]):
                 rows[record.key] = record.value
             slot.store.write(rows, run.next - 1)
             slot.restored += len(run.records)
+            crash_points.reached("in-recovery")
             if slot.partition is not None and run.records:
                 # Another owner wrote since: what this process holds in memory of the partition is old.
                 self.memory.leave(slot.partition.rows)
@@ -237,6 +240,7 @@ class PartitionTable(Generic[R]):
                 self._source.log_starts(numbers),
                 self._source.changelog_ends(numbers),
             )
+            crash_points.reached("after-recovery")
             for slot in ready:
                 number = slot.number
                 store = self._open(slot)
@@ -366,6 +370,7 @@ class PartitionTable(Generic[R]):
 
     def _settle(self, slot: Slot[R]) -> None:
         slot.settle_timer = None
+        crash_points.reached("before-store")
         with self._or_fail():
             if slot.partition is not None:
                 slot.partition.settle()
@@ -378,6 +383,7 @@ class PartitionTable(Generic[R]):
         for slot in slots:
             slot.life.move(State.DRAINING)
             slot.cancel_timers()
+        crash_points.reached("in-drain")
         try:
             await asyncio.wait_for(asyncio.gather(*(self._finish(slot) for slot in slots)), DRAIN_S)
         except TimeoutError:
