@@ -17,10 +17,11 @@ import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import psutil
 
@@ -34,23 +35,43 @@ RESTART_S = 1.0
 ENGINE_S = 10.0
 
 
+class Sent(NamedTuple):
+    """What came of a command that sent records.
+
+    Args:
+        code: its exit code.
+        runs: how often it was run, because it was killed.
+        result: what the last run printed, as ``--json`` has it.
+        told: what the last run said to people.
+    """
+
+    code: int
+    runs: int
+    result: bytes
+    told: str
+
+
 class Cluster:
     """A broker and workers as processes of their own, below one folder; all of it is gone at the end.
 
     Args:
         folder: where everything is kept, logs included.
+        stream: what the workers count.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stream: str = "sites") -> None:
         self.folder = folder
+        self.stream = stream
         port = free_port()
         self.broker = LocalBroker(folder / "broker", port)
         self.bootstrap = f"127.0.0.1:{port}"
         """The broker's address, also while it is away."""
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._options: dict[str, tuple[str, ...]] = {}
+        self._started: dict[str, tuple[tuple[str, ...], Mapping[str, str]]] = {}
+        """Options and environment of each worker."""
         self.restarts = 0
         """How often a worker was started again because it was gone."""
+        self._sender: subprocess.Popen[bytes] | None = None
         self._seen: set[psutil.Process] = set()
         self._keeping = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -70,6 +91,7 @@ class Cluster:
             self._keeper.join()
         for process in self.workers.values():
             self._seen.update(tree_of(process.pid))
+        self.kill_sender()
         for process in self._seen:
             kill(process)
         for process in self.workers.values():
@@ -85,12 +107,20 @@ class Cluster:
         """A command line of the program for this cluster."""
         return [str(PROGRAM), *words, "--brokers", self.bootstrap, "--data", str(self.folder / "data")]
 
-    def start_worker(self, name: str, *options: str) -> None:
-        """Start the worker called ``name``; its log is ``NAME.log`` in the folder."""
-        self._options[name] = options
-        words = self.command("worker", "sites", "--id", name, *options)
+    def start_worker(self, name: str, *options: str, env: Mapping[str, str] | None = None) -> None:
+        """Start the worker called ``name``; its log is ``NAME.log`` in the folder.
+
+        Args:
+            name: its id.
+            options: of the command.
+            env: added to the environment; also when it is started again.
+        """
+        self._started[name] = options, env or {}
+        words = self.command("worker", self.stream, "--id", name, *options)
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.workers[name] = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.workers[name] = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(env or {})}
+            )
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until every worker has said that its partitions are restored.
@@ -113,10 +143,34 @@ class Cluster:
                 with self._lock:
                     for name in [name for name, process in self.workers.items() if process.poll() is not None]:
                         self.restarts += 1
-                        self.start_worker(name, *self._options[name])
+                        options, env = self._started[name]
+                        self.start_worker(name, *options, env=env)
 
         self._keeper = threading.Thread(target=watch, name="keeper")
         self._keeper.start()
+
+    def send(self, words: Sequence[str], folder: Path) -> Sent:
+        """Run a command that sends records, in ``folder``, to its end; killed, it is run again."""
+        runs = 0
+        while True:
+            runs += 1
+            with (folder / "sender.json").open("w+b") as result, (folder / "sender.log").open("w+b") as told:
+                command = self.command(*words, "--json")
+                sender = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=result, stderr=told, cwd=folder)
+                self._sender = sender
+                code = sender.wait()
+                result.seek(0)
+                told.seek(0)
+                if code != -signal.SIGKILL:
+                    return Sent(code, runs, result.read(), told.read().decode(errors="replace"))
+
+    def kill_sender(self) -> str:
+        """Kill the command that sends records."""
+        sender = self._sender
+        if sender is None or sender.poll() is not None:
+            return "kill -9 whoever sends (nobody did)"
+        sender.kill()
+        return f"kill -9 whoever sends ({sender.pid})"
 
     def kill_worker(self, name: str, whom: str) -> str:
         """Kill ``whom`` of the worker's processes: its ``engine``, its ``parent`` or ``both``; says what was done."""

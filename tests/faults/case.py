@@ -1,6 +1,7 @@
 """One case from start to verdict: a cluster, a load, a nemesis beside it, the check.
 
-    verdict = run(Case(seed=7, events=30_000, rate=2_000, strikes=Strikes(kills=3, broker_kills=1)), folder)
+    load = sites.make(seed=7, events=30_000)
+    verdict = run(Case(7, load, rate=2_000, strikes=Strikes(kills=3, broker_kills=1)), folder)
 
 Sums of the case in `make test`: 31,500 good records and 150 bad ones are written in some 16 s, while three worker
 processes and the broker are killed. What must be read afterwards: the right summary of each of 300 sites, no revision
@@ -9,26 +10,28 @@ of a site twice or backwards, 150 dead letters.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
 from ops.topics import ensure
-from schemas.sites import SITES
+from producers.simulate.api import served
 from tests.cluster import Cluster
-from tests.faults.checker import Offset, Unknown, Verdict, judge, observe
+from tests.faults.checker import Place, Right, Unknown, Verdict, judge, observe
 from tests.faults.nemesis import Nemesis, Strikes
 from tests.faults.workload import Workload
 
 PARTITIONS = 4
 COUNTED_S = 120.0
 """Longer than a dead member's session, a restart's back-off and a restore together."""
+OK, SOME_REJECTED = 0, 3
 
 
 @dataclass(frozen=True)
@@ -36,81 +39,149 @@ class Case:
     """What is sent and what happens meanwhile.
 
     Args:
-        seed: of everything random.
-        events: different events.
-        rate: records a second that `replay` sends.
+        seed: of what happens.
+        load: what is sent, and what must come of it.
+        rate: records a second that are sent.
         strikes: what happens while the load is sent.
         workers: how many.
         standbys: of each partition.
+        options: of the workers.
+        env: of the workers, beside ours.
     """
 
     seed: int
-    events: int
+    load: Workload
     rate: int
     strikes: Strikes
     workers: int = 2
     standbys: int = 0
+    options: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def lasts_s(self) -> float:
+        """How long the load is sent, when nothing happens."""
+        return self.load.records / self.rate
+
+    def __str__(self) -> str:
+        load = self.load
+        return (
+            f"{load.schema.name}, seed {self.seed}: {load.records} records at {self.rate}/s, {len(load.bad)} bad ones, "
+            f"{len(load.bad_lines)} bad lines, {len(load.answer)} entities, {self.workers} workers, "
+            f"{self.standbys} standbys, {self.strikes}"
+        )
 
 
 def run(case: Case, folder: Path) -> Verdict:
     """Run ``case`` below ``folder``; what was done and found is printed."""
-    load = Workload.make(case.seed, case.events)
-    path = folder / "events.jsonl"
-    path.write_bytes(b"\n".join(load.events) + b"\n")
-    say(f"{case}: {len(load.events)} records, {len(load.bad)} bad ones, {len(load.answer)} sites, in {folder}")
-    with Cluster(folder) as cluster:
-        ensure(cluster.kafka, SITES, partitions=PARTITIONS)
+    say(f"{case}, in {folder}")
+    load = case.load
+    with Cluster(folder, load.schema.name) as cluster:
+        ensure(cluster.kafka, load.schema, partitions=PARTITIONS)
         for number in range(case.workers):
-            cluster.start_worker(f"w{number}", "--epoch", "200ms", "--standbys", str(case.standbys))
+            options = ("--epoch", "200ms", "--standbys", str(case.standbys), *case.options)
+            cluster.start_worker(f"w{number}", *options, env=case.env)
         cluster.wait_until_ready()
         cluster.keep()
-        within_s = len(load.events) / case.rate
-        nemesis = Nemesis.plan(case.seed, cluster, case.strikes, within_s)
+        nemesis = Nemesis.plan(case.seed, cluster, case.strikes, case.lasts_s)
         striking = threading.Thread(target=nemesis.run)
         striking.start()
+        sending = Sending(case, cluster, folder / "files")
         try:
-            command = cluster.command("replay", "sites", str(path), "--rate", str(case.rate))
-            replay = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            sent_bad = send_bad(cluster.kafka, load.bad, within_s)
-            _, told = replay.communicate(timeout=within_s + COUNTED_S)
+            sending.run()
         finally:
             striking.join()
             cluster.settle()
             say(*nemesis.diary, f"worker processes started again: {cluster.restarts}")
-        if replay.returncode != 0 or f"accepted {len(load.events)}" not in told.replace(",", ""):
-            return Verdict(valid=False, findings=[f"replay ended with {replay.returncode}: {told[-500:]}"])
+        if sending.failures:
+            return Verdict(None, [*sending.failures, *logs(folder)])
+        return check(case, cluster, sending, folder)
+
+
+def check(case: Case, cluster: Cluster, sending: Sending, folder: Path) -> Verdict:
+    """Wait until all that was sent is counted, read what there is, and judge it."""
+    load = case.load
+    try:
+        seen = observe(cluster.kafka, load.schema.topics, COUNTED_S)
+    except Unknown as error:
+        return Verdict(None, [str(error), *logs(folder)])
+    right = Right(load.answer, {**sending.bad, **load.bad_lines}, load.rows or {}, sending.runs)
+    verdict = judge(seen, right)
+    epochs = len({summary.revision for summary in seen.summaries})
+    say(f"{len(seen.summaries)} summaries of {epochs} epochs and {len(seen.letters)} dead letters: {verdict.valid}")
+    if epochs < 2 * sum(case.strikes):
+        found = f"only {epochs} epochs: the workers were not at work when they were killed"
+        return Verdict(None, [found, *logs(folder)])
+    return verdict if verdict.valid else Verdict(verdict.valid, [*verdict.findings[:20], *logs(folder)])
+
+
+class Sending:
+    """Sends a load: its steps one after the other, its bad values meanwhile.
+
+    Args:
+        case: whose load is sent.
+        cluster: where to.
+        folder: for its files.
+    """
+
+    def __init__(self, case: Case, cluster: Cluster, folder: Path) -> None:
+        self.bad: dict[Place, bytes] = {}
+        """Where each bad value lies."""
+        self.runs = 1
+        """How often the command was run that was run most often."""
+        self.failures: list[str] = []
+        """Commands that did not do what they should have: the case has no outcome."""
+        self._case = case
+        self._cluster = cluster
+        self._folder = folder
+        folder.mkdir()
+        case.load.write(folder)
+
+    def run(self) -> None:
+        """Send all of it."""
+        steps = threading.Thread(target=self._steps)
+        steps.start()
         try:
-            seen = observe(cluster.kafka, SITES.topics, sent_bad, COUNTED_S)
-        except Unknown as error:
-            return Verdict(None, [str(error), *logs(folder)])
-        verdict = judge(seen, load.answer)
-        epochs = len({summary.revision for summary in seen.summaries})
-        say(f"{len(seen.summaries)} summaries of {epochs} epochs and {len(seen.letters)} dead letters: {verdict.valid}")
-        if epochs < 2 * sum(case.strikes):
-            return Verdict(
-                None, [f"only {epochs} epochs: the workers were not at work when they were killed", *logs(folder)]
-            )
-        return verdict if verdict.valid else Verdict(verdict.valid, [*verdict.findings[:20], *logs(folder)])
+            self._send_bad()
+        finally:
+            steps.join()
+
+    def _steps(self) -> None:
+        for step in self._case.load.steps:
+            words = [*step.words, "--rate", str(self._case.rate / step.page)]
+            with ExitStack() as serving:
+                if step.api is not None:
+                    words += ["--url", serving.enter_context(served(step.api))]
+                sent = self._cluster.send(words, self._folder)
+            self.runs = max(self.runs, sent.runs)
+            if sent.code not in {OK, SOME_REJECTED} or (sent.runs == 1 and _accepted(sent.result) != step.records):
+                self.failures.append(f"{' '.join(words)} ended with {sent.code}: {sent.result} {sent.told[-500:]}")
+                return
+
+    def _send_bad(self) -> None:
+        """Write the bad values evenly over the time of the case, past every check of ours."""
+
+        def acknowledged(error: KafkaError | None, message: Message) -> None:
+            partition, offset = message.partition(), message.offset()
+            if error is None and partition is not None and offset is not None:
+                self.bad[partition, offset] = message.value() or b""
+
+        values, within_s = self._case.load.bad, self._case.lasts_s
+        topic = self._case.load.schema.topics.input
+        producer = Producer(
+            {**self._cluster.kafka, "enable.idempotence": True, "message.timeout.ms": 0, "log_level": 0}
+        )
+        begin = time.monotonic()
+        for number, value in enumerate(values):
+            producer.poll(max(0.0, begin + within_s * number / len(values) - time.monotonic()))
+            producer.produce(topic, value, key=value, on_delivery=acknowledged)
+        producer.flush()
+        if len(self.bad) != len(values):
+            self.failures.append(f"{len(values) - len(self.bad)} bad records were not acknowledged")
 
 
-def send_bad(kafka: Mapping[str, str], values: list[bytes], within_s: float) -> dict[Offset, bytes]:
-    """Write ``values`` evenly over ``within_s`` seconds, past every check of ours; where each of them lies."""
-    sent: dict[Offset, bytes] = {}
-
-    def acknowledged(error: KafkaError | None, message: Message) -> None:
-        partition, offset = message.partition(), message.offset()
-        if error is None and partition is not None and offset is not None:
-            sent[partition, offset] = message.value() or b""
-
-    producer = Producer({**kafka, "enable.idempotence": True, "message.timeout.ms": 0, "log_level": 0})
-    begin = time.monotonic()
-    for number, value in enumerate(values):
-        producer.poll(max(0.0, begin + within_s * number / len(values) - time.monotonic()))
-        producer.produce(SITES.topics.input, value, key=value, on_delivery=acknowledged)
-    producer.flush()
-    if len(sent) != len(values):
-        raise Unknown(f"{len(values) - len(sent)} bad records were not acknowledged")
-    return sent
+def _accepted(result: bytes) -> int:
+    return orjson.loads(result)["accepted"]
 
 
 def logs(folder: Path) -> list[str]:

@@ -2,10 +2,10 @@
 
 A verdict is True, False or None: unknown. A check that could not look has not passed.
 
->>> seen = Seen(summaries=[Summary("7", 3, {"messages": 2})], letters=[], sent_bad={})
->>> judge(seen, {"7": {"messages": 2}}).valid
+>>> seen = Seen(summaries=[Summary("7", 3, {"messages": 2})], letters=[])
+>>> judge(seen, Right({"7": {"messages": 2}})).valid
 True
->>> judge(seen, {"7": {"messages": 3}, "8": {"messages": 1}})
+>>> judge(seen, Right({"7": {"messages": 3}, "8": {"messages": 1}}))
 Verdict(valid=False, findings=['8: no summary', '7: messages 2 instead of 3'])
 """
 
@@ -20,15 +20,16 @@ from typing import Any, NamedTuple
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas.wire import LETTER_OFFSET, LETTER_PARTITION, Topics
+from schemas.wire import LETTER_FILE, LETTER_LINE, LETTER_OFFSET, LETTER_PARTITION, REVISION, Topics
+from tests.faults.workload import Answer
 from tests.progress import Behind, Progress
 
-Offset = tuple[int, int]
-"""Partition and offset."""
+Place = tuple[int | str, int]
+"""Where a record was: partition and offset, or file and line of one that its producer rejected."""
 
 
 class Summary(NamedTuple):
-    """A published summary, in the order of its partition's log."""
+    """A published summary (or row), in the order of its partition's log."""
 
     key: str
     revision: int
@@ -42,13 +43,30 @@ class Seen:
 
     Args:
         summaries: in log order within each partition, so also for each key.
-        letters: source partition and offset of each dead letter, with its value.
-        sent_bad: what must have become a letter: value by source partition and offset.
+        letters: the place of each dead letter's record, with its value.
+        rows: of the topic beside the summaries, in log order as they are.
     """
 
     summaries: list[Summary]
-    letters: list[tuple[Offset, bytes]]
-    sent_bad: Mapping[Offset, bytes]
+    letters: list[tuple[Place, bytes]]
+    rows: list[Summary] = field(default_factory=list[Summary])
+
+
+@dataclass(frozen=True)
+class Right:
+    """What must be there in the end.
+
+    Args:
+        summaries: the fields of each entity, without its revision; those that are not named here may be anything.
+        bad: what must have become a dead letter: value by place.
+        rows: the fields of each row of the topic beside the summaries.
+        runs: how often whoever sent the lines of files was run: so often their dead letters may be there.
+    """
+
+    summaries: Answer
+    bad: Mapping[Place, bytes] = field(default_factory=dict[Place, bytes])
+    rows: Answer = field(default_factory=dict[str, dict[str, Any]])
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,32 +77,38 @@ class Verdict:
     findings: list[str] = field(default_factory=list[str])
 
 
-def judge(seen: Seen, answer: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    """Compare what was ``seen`` with the right ``answer``: nothing lost, nothing twice, nothing backwards."""
-    findings = [*_summaries(seen, answer), *_revisions(seen), *_letters(seen)]
+def judge(seen: Seen, right: Right) -> Verdict:
+    """Compare what was ``seen`` with what is ``right``: nothing lost, nothing twice, nothing backwards."""
+    findings = [
+        *_last("summary", seen.summaries, right.summaries),
+        *_revisions(seen.summaries),
+        *_last("row", seen.rows, right.rows),
+        *_revisions(seen.rows),
+        *_letters(seen, right),
+    ]
     return Verdict(not findings, findings)
 
 
-def _summaries(seen: Seen, answer: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    last = {summary.key: summary.fields for summary in seen.summaries}
-    findings = [f"{key}: no summary" for key in answer.keys() - last.keys()]
-    findings += [f"{key}: a summary of nothing that was sent" for key in last.keys() - answer.keys()]
-    for key in answer.keys() & last.keys():
-        got = last[key] or {}
+def _last(what: str, published: list[Summary], right: Answer) -> list[str]:
+    """What is wrong with the last one of each key; a tombstone removes it."""
+    newest = {summary.key: summary.fields for summary in published}
+    last = {key: fields for key, fields in newest.items() if fields is not None}
+    findings = [f"{key}: no {what}" for key in right.keys() - last.keys()]
+    findings += [f"{key}: a {what} of nothing that was sent" for key in last.keys() - right.keys()]
+    for key in right.keys() & last.keys():
+        got = last[key]
         findings += [
-            f"{key}: {name} {got.get(name)} instead of {right}"
-            for name, right in answer[key].items()
-            if got.get(name) != right
+            f"{key}: {name} {got.get(name)} instead of {wanted}"
+            for name, wanted in right[key].items()
+            if got.get(name) != wanted
         ]
     return findings
 
 
-def _revisions(seen: Seen) -> list[str]:
+def _revisions(published: list[Summary]) -> list[str]:
     findings: list[str] = []
     highest: dict[str, int] = {}
-    for summary in seen.summaries:
-        if summary.fields is None:
-            continue
+    for summary in published:
         before = highest.get(summary.key, -1)
         if summary.revision < before:
             findings.append(f"{summary.key}: revision {summary.revision} after {before}")
@@ -94,17 +118,18 @@ def _revisions(seen: Seen) -> list[str]:
     return findings
 
 
-def _letters(seen: Seen) -> list[str]:
+def _letters(seen: Seen, right: Right) -> list[str]:
     findings: list[str] = []
-    times = Counter(offset for offset, _ in seen.letters)
+    times = Counter(place for place, _ in seen.letters)
     values = dict(seen.letters)
-    for (partition, offset), value in seen.sent_bad.items():
-        got = times.pop((partition, offset), 0)
-        if got != 1:
-            findings.append(f"bad record {partition}@{offset}: {got} dead letters instead of 1")
-        elif values[partition, offset] != value:
-            findings.append(f"bad record {partition}@{offset}: its dead letter has other bytes")
-    findings += [f"{partition}@{offset}: a dead letter of a good record" for partition, offset in times]
+    for place, value in right.bad.items():
+        where, number = place
+        got = times.pop(place, 0)
+        if got != 1 and not (isinstance(where, str) and 1 <= got <= right.runs):
+            findings.append(f"bad record {where}@{number}: {got} dead letters instead of 1")
+        elif values[place] != value:
+            findings.append(f"bad record {where}@{number}: its dead letter has other bytes")
+    findings += [f"{where}@{number}: a dead letter of a good record" for where, number in times]
     return findings
 
 
@@ -112,37 +137,40 @@ class Unknown(Exception):
     """The check could not look; the reason is its text."""
 
 
-def observe(kafka: Mapping[str, str], topics: Topics, sent_bad: Mapping[Offset, bytes], seconds: float) -> Seen:
-    """Read the topics once the group has counted everything.
+def observe(kafka: Mapping[str, str], topics: Topics, seconds: float) -> Seen:
+    """Read the topics once the groups of all stages have counted everything.
 
     Raises:
-        Unknown: it did not within ``seconds``, or the broker did not answer.
+        Unknown: they did not within ``seconds``, or the broker did not answer.
     """
     try:
         Progress(kafka, topics).wait(seconds)
-        summaries = [
-            Summary(*_parse(message)) for message in _read(kafka, topics.summaries) if message.key() is not None
+        published = [
+            [_parse(message) for message in _read(kafka, topic) if message.key() is not None] if topic else []
+            for topic in (topics.summaries, topics.rows)
         ]
-        letters = [(_source(message), message.value() or b"") for message in _read(kafka, topics.dead_letters)]
+        letters = [(_place(message), message.value() or b"") for message in _read(kafka, topics.dead_letters)]
     except Behind as error:
         raise Unknown(str(error)) from error
     except KafkaException as error:
         raise Unknown(f"the broker cannot be asked: {error}") from error
-    return Seen(summaries, letters, sent_bad)
+    return Seen(published[0], letters, published[1])
 
 
-def _parse(message: Message) -> tuple[str, int, dict[str, Any] | None]:
+def _parse(message: Message) -> Summary:
     key = (message.key() or b"").decode()
     value = message.value()
     if value is None:
-        return key, -1, None
+        return Summary(key, int(dict(message.headers() or [])[REVISION] or b""), None)
     fields = orjson.loads(value)
-    return key, fields.pop("revision"), fields
+    return Summary(key, fields.pop("revision"), fields)
 
 
-def _source(message: Message) -> Offset:
-    headers = dict(message.headers() or [])
-    return int(headers[LETTER_PARTITION] or b""), int(headers[LETTER_OFFSET] or b"")
+def _place(message: Message) -> Place:
+    headers = {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
+    if LETTER_OFFSET in headers:
+        return int(headers[LETTER_PARTITION]), int(headers[LETTER_OFFSET])
+    return headers[LETTER_FILE].decode(), int(headers[LETTER_LINE])
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:

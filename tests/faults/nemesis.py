@@ -1,6 +1,6 @@
 """What happens to a cluster: workers and broker are killed at random moments, planned from a seed.
 
-nemesis = Nemesis.plan(7, cluster, worker_kills=3, broker_kills=1, within_s=20)
+nemesis = Nemesis.plan(7, cluster, Strikes(kills=3, broker_kills=1), within_s=20)
 nemesis.run()       # in a thread, while load is sent
 nemesis.diary       # what was done when
 """
@@ -34,12 +34,14 @@ class Strikes(NamedTuple):
         broker_kills: kill -9 of the broker.
         pauses: SIGSTOP of a worker for longer than its place in the group lasts: it comes back as a zombie.
         wipes: kill -9 of a whole worker and the loss of its state directory.
+        sender_kills: kill -9 of the command that sends records; it is run again.
     """
 
     kills: int = 0
     broker_kills: int = 0
     pauses: int = 0
     wipes: int = 0
+    sender_kills: int = 0
 
 
 @dataclass
@@ -64,6 +66,9 @@ class Nemesis:
             Strike(within_s / len(kinds) * (number + rng.random()), _strike(rng, cluster, kind))
             for number, kind in enumerate(kinds)
         ]
+        for number in range(strikes.sender_kills):
+            at_s = within_s / strikes.sender_kills * (number + rng.random())
+            planned.append(Strike(at_s, cluster.kill_sender))
         for _ in range(strikes.broker_kills):
             away_s = rng.uniform(0, 2)
             # In the middle, so that there is load before and after.

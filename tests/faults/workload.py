@@ -1,24 +1,44 @@
-"""Events of `sites`, shuffled and duplicated, with their right answer worked out beside.
+"""What is sent to a stream, and what must come of it, worked out beside.
 
->>> load = Workload.make(seed=1, events=1000, sites=10)
->>> len(load.events), len(load.bad), sorted(load.answer)[:3]
-(1050, 5, ['0', '1', '2'])
+    load = sites.make(seed=7, events=30_000)      # `tests.faults.loads`: one module a stream
+    load.write(folder)                            # its files
+    load.steps[0].words                           # ("replay", "sites", "events.jsonl"), run in the folder
+    load.answer["7"]                              # the right summary, without its revision
 
-The answer is a plain batch computation over the events before they are shuffled. It shares nothing with
+An answer is a plain batch computation over what was made, before it is shuffled and repeated. It shares nothing with
 `aggregators`: what both got wrong would have to be in the rules.
 """
 
 from __future__ import annotations
 
 import json
-import random
-from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-Event = dict[str, Any]
-Answer = dict[str, dict[str, Any]]
+from producers.simulate.items import Catalogue
+from schemas.schema import Schema
+
+Answer = Mapping[str, dict[str, Any]]
+"""Fields by key."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that sends records; the next one is run when it has ended.
+
+    Args:
+        words: of the command, run in the folder of the files.
+        records: how many good ones it sends.
+        api: what is served meanwhile at ``--url``, where it reads an API.
+        page: records that one unit of ``--rate`` sends.
+    """
+
+    words: tuple[str, ...]
+    records: int
+    api: Catalogue | None = None
+    page: int = 1
 
 
 @dataclass(frozen=True)
@@ -26,75 +46,36 @@ class Workload:
     """What is sent, and what must come of it.
 
     Args:
-        events: JSON lines, in the order in which they are sent.
-        bad: values that no stream accepts, each unique; a worker must dead-letter each once.
-        answer: the summary of each site, without its revision.
+        schema: of the stream.
+        steps: commands, one after the other.
+        files: their names and bytes.
+        answer: the right summary of each entity, without its revision; what is not here must not be published.
+        bad: values that the stream does not accept, each unique; a worker must dead-letter each once.
+        bad_lines: what producers must dead-letter, by file and line.
+        rows: what must be in the topic beside the summaries, where the stream has one.
     """
 
-    events: list[bytes]
-    bad: list[bytes]
+    schema: Schema[Any]
+    steps: Sequence[Step]
+    files: Mapping[str, bytes]
     answer: Answer
+    bad: Sequence[bytes] = ()
+    bad_lines: Mapping[tuple[str, int], bytes] = field(default_factory=dict[tuple[str, int], bytes])
+    rows: Answer | None = None
 
-    @classmethod
-    def make(cls, seed: int, events: int, sites: int = 300, duplicates: float = 0.05, bad: float = 0.005) -> Workload:
-        """Make ``events`` different events of ``sites`` sites, some of them much larger than others.
+    @property
+    def records(self) -> int:
+        """How many good records are sent."""
+        return sum(step.records for step in self.steps)
 
-        Args:
-            seed: the same one gives the same workload.
-            events: how many, before duplication.
-            sites: how many.
-            duplicates: the share of events that are sent once more.
-            bad: the share, in events, of bad values beside them.
-        """
-        rng = random.Random(seed)
-        made = [_event(rng, sites) for _ in range(events)]
-        sent = made + [rng.choice(made) for _ in range(int(events * duplicates))]
-        rng.shuffle(sent)
-        return cls(
-            events=[json.dumps(event, separators=(",", ":")).encode() for event in sent],
-            bad=[json.dumps({"bad": number, "seed": seed}).encode() for number in range(int(events * bad))],
-            answer=answer_of(made),
-        )
+    def write(self, folder: Path) -> None:
+        """Write the files below ``folder``."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
-def _event(rng: random.Random, sites: int) -> Event:
-    is_status = rng.random() < 0.15
-    return {
-        "id": str(UUID(int=rng.getrandbits(128))),
-        "type": "status" if is_status else "message",
-        "from": f"operator{rng.randrange(4)}" if is_status else f"visitor{rng.randrange(200)}",
-        "site_id": str(int(sites * rng.random() ** 2)),
-        "timestamp": rng.randrange(20_000),
-        "data": {"status": rng.choice(("online", "offline"))} if is_status else {"message": "to and tangled"},
-    }
-
-
-def answer_of(events: list[Event]) -> Answer:
-    """The right summary of each site, by the rules read literally: sort, walk, count."""
-    by_site: dict[str, list[Event]] = defaultdict(list)
-    for event in {event["id"]: event for event in events}.values():
-        by_site[event["site_id"]].append(event)
-    return {site: _summary(site, of_site) for site, of_site in by_site.items()}
-
-
-def _summary(site: str, events: list[Event]) -> dict[str, Any]:
-    chats = emails = 0
-    online: set[str] = set()
-    # At one moment a status applies before a message, and of two statuses the one with the greater id last.
-    for event in sorted(events, key=lambda event: (event["timestamp"], event["type"] == "message", event["id"])):
-        if event["type"] == "message":
-            if online:
-                chats += 1
-            else:
-                emails += 1
-        elif event["data"]["status"] == "online":
-            online.add(event["from"])
-        else:
-            online.discard(event["from"])
-    return {
-        "site_id": site,
-        "messages": chats,
-        "emails": emails,
-        "operators": len({event["from"] for event in events if event["type"] == "status"}),
-        "visitors": len({event["from"] for event in events if event["type"] == "message"}),
-    }
+def bad_values(seed: int, count: int) -> list[bytes]:
+    """So many different values that no stream accepts."""
+    return [json.dumps({"bad": number, "seed": seed}).encode() for number in range(count)]

@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.checker import Seen, Summary, judge
-from tests.faults.workload import Event, Workload, answer_of
+from tests.faults.checker import Place, Right, Seen, Summary, judge
+from tests.faults.loads.sites import Event, answer_of, make
 
-LOAD = Workload.make(seed=3, events=400, sites=6, bad=0.02)
+LOAD = make(seed=3, events=400, sites=6, bad=0.02)
 SUMMARIES = [Summary(site, revision, fields) for revision in (1, 2) for site, fields in LOAD.answer.items()]
-BAD = {(number % 4, 100 + number): value for number, value in enumerate(LOAD.bad)}
+BAD: dict[Place, bytes] = {(number % 4, 100 + number): value for number, value in enumerate(LOAD.bad)}
 LETTERS = list(BAD.items())
+RIGHT = Right(LOAD.answer, BAD)
 
 
 def test_an_exact_outcome_passes() -> None:
     """Summaries that a later one corrected are no fault."""
     early = [Summary(site, 0, {**fields, "messages": 0}) for site, fields in LOAD.answer.items()]
-    assert judge(Seen([*early, *SUMMARIES], LETTERS, BAD), LOAD.answer).valid is True
+    assert judge(Seen([*early, *SUMMARIES], LETTERS), RIGHT).valid is True
 
 
 @pytest.mark.parametrize("change", [-1, 1], ids=["lost", "counted twice"])
@@ -26,7 +27,7 @@ def test_an_exact_outcome_passes() -> None:
 def test_one_event_lost_or_counted_twice_is_found(name: str, change: int) -> None:
     last = SUMMARIES[-1]
     wrong = Summary(last.key, 3, {**(last.fields or {}), name: (last.fields or {})[name] + change})
-    verdict = judge(Seen([*SUMMARIES, wrong], LETTERS, BAD), LOAD.answer)
+    verdict = judge(Seen([*SUMMARIES, wrong], LETTERS), RIGHT)
     assert verdict.valid is False
     assert verdict.findings[0].startswith(f"{last.key}: {name} ")
 
@@ -43,12 +44,37 @@ def test_one_event_lost_or_counted_twice_is_found(name: str, change: int) -> Non
 def test_a_summary_that_is_missing_unexpected_backwards_or_repeated_is_found(
     summaries: list[Summary], finding: str
 ) -> None:
-    assert finding in judge(Seen(summaries, LETTERS, BAD), LOAD.answer).findings
+    assert finding in judge(Seen(summaries, LETTERS), RIGHT).findings
 
 
 def test_a_removed_entity_is_found() -> None:
-    """A tombstone is no right summary."""
-    assert not judge(Seen([*SUMMARIES, Summary("0", -1, None)], LETTERS, BAD), LOAD.answer).valid
+    """A tombstone is no right summary, and no wrong one where nothing must be there."""
+    removed = Seen([*SUMMARIES, Summary("0", 3, None)], LETTERS)
+    assert judge(removed, RIGHT).findings == ["0: no summary"]
+    others = {key: fields for key, fields in LOAD.answer.items() if key != "0"}
+    assert judge(removed, Right(others, BAD)).valid
+    assert judge(Seen([*removed.summaries, Summary("0", 3, None)], LETTERS), Right(others, BAD)).findings == [
+        "0: revision 3 published twice"
+    ]
+
+
+def test_a_row_beside_the_summaries_that_is_missing_wrong_or_too_many_is_found() -> None:
+    right = Right(LOAD.answer, BAD, rows={"a": {"text": "x"}, "b": {"text": "y"}})
+    seen = Seen(SUMMARIES, LETTERS, [Summary("a", 1, {"text": "z"}), Summary("c", 1, {"text": "y"})])
+    assert judge(seen, right).findings == [
+        "b: no row",
+        "c: a row of nothing that was sent",
+        "a: text z instead of x",
+    ]
+
+
+def test_lines_of_a_file_that_was_sent_twice_have_at_most_two_dead_letters() -> None:
+    """Offsets have one, however often anything was run."""
+    line: Place = "day.csv", 7
+    right = Right(LOAD.answer, {**BAD, line: b"x"}, runs=2)
+    for times, findings in [(0, 1), (1, 0), (2, 0), (3, 1)]:
+        assert len(judge(Seen(SUMMARIES, LETTERS + [(line, b"x")] * times), right).findings) == findings
+    assert not judge(Seen(SUMMARIES, [*LETTERS, LETTERS[0], (line, b"x")]), right).valid
 
 
 def test_a_dead_letter_that_is_missing_repeated_altered_or_undeserved_is_found() -> None:
@@ -60,7 +86,7 @@ def test_a_dead_letter_that_is_missing_repeated_altered_or_undeserved_is_found()
         ([(offset, value + b" "), *rest], f"bad record {place}: its dead letter has other bytes"),
         ([*LETTERS, ((0, 7), b"{}")], "0@7: a dead letter of a good record"),
     ]:
-        assert judge(Seen(SUMMARIES, letters, BAD), LOAD.answer).findings == [finding]
+        assert judge(Seen(SUMMARIES, letters), RIGHT).findings == [finding]
 
 
 def event(number: int, kind: str, sender: str, timestamp: int, status: str = "") -> Event:
@@ -92,5 +118,5 @@ def test_the_answer_knows_no_order_and_no_duplicates(order: list[int]) -> None:
 
 def test_a_seed_repeats_a_workload() -> None:
     """What failed once can be looked at again."""
-    assert Workload.make(seed=5, events=50) == Workload.make(seed=5, events=50)
-    assert Workload.make(seed=5, events=50) != Workload.make(seed=6, events=50)
+    assert make(seed=5, events=50) == make(seed=5, events=50)
+    assert make(seed=5, events=50) != make(seed=6, events=50)
