@@ -10,10 +10,11 @@ of a site twice or backwards, 150 dead letters.
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from ops.topics import ensure
 from producers.simulate.api import served
 from tests.cluster import Cluster
 from tests.faults.checker import Place, Right, Unknown, Verdict, judge, observe
-from tests.faults.nemesis import Nemesis, Strikes
+from tests.faults.nemesis import Nemesis, Strike, Strikes
 from tests.faults.workload import Workload
 
 PARTITIONS = 4
@@ -47,16 +48,20 @@ class Case:
         standbys: of each partition.
         options: of the workers.
         env: of the workers, beside ours.
+        more: further strikes, planned for the cluster and the seconds of the case.
+        cluster: what the case runs on, made of a folder and the stream's name.
     """
 
     seed: int
     load: Workload
     rate: int
-    strikes: Strikes
+    strikes: Strikes = Strikes()
     workers: int = 2
     standbys: int = 0
     options: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    more: Callable[[random.Random, Cluster, float], Sequence[Strike]] | None = None
+    cluster: Callable[[Path, str], Cluster] = Cluster
 
     @property
     def lasts_s(self) -> float:
@@ -76,7 +81,7 @@ def run(case: Case, folder: Path) -> Verdict:
     """Run ``case`` below ``folder``; what was done and found is printed."""
     say(f"{case}, in {folder}")
     load = case.load
-    with Cluster(folder, load.schema.name) as cluster:
+    with case.cluster(folder, load.schema.name) as cluster:
         ensure(cluster.kafka, load.schema, partitions=PARTITIONS)
         for number in range(case.workers):
             options = ("--epoch", "200ms", "--standbys", str(case.standbys), *case.options)
@@ -84,6 +89,8 @@ def run(case: Case, folder: Path) -> Verdict:
         cluster.wait_until_ready()
         cluster.keep()
         nemesis = Nemesis.plan(case.seed, cluster, case.strikes, case.lasts_s)
+        if case.more is not None:
+            nemesis.add(case.more(random.Random(case.seed), cluster, case.lasts_s))
         striking = threading.Thread(target=nemesis.run)
         striking.start()
         sending = Sending(case, cluster, folder / "files")
@@ -109,7 +116,7 @@ def check(case: Case, cluster: Cluster, sending: Sending, folder: Path) -> Verdi
     verdict = judge(seen, right)
     epochs = len({summary.revision for summary in seen.summaries})
     say(f"{len(seen.summaries)} summaries of {epochs} epochs and {len(seen.letters)} dead letters: {verdict.valid}")
-    if epochs < 2 * sum(case.strikes):
+    if epochs < max(2, 2 * sum(case.strikes)):
         found = f"only {epochs} epochs: the workers were not at work when they were killed"
         return Verdict(None, [found, *logs(folder)])
     return verdict if verdict.valid else Verdict(verdict.valid, [*verdict.findings[:20], *logs(folder)])

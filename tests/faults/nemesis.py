@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,6 +75,10 @@ class Nemesis:
             at_s = rng.uniform(within_s * 0.25, within_s * 0.75)
             planned.append(Strike(at_s, lambda away=away_s: cluster.kill_broker(away)))
         return cls(sorted(planned, key=lambda strike: strike.at_s))
+
+    def add(self, strikes: Iterable[Strike]) -> None:
+        """Plan more, before anything starts."""
+        self.strikes = sorted([*self.strikes, *strikes], key=lambda strike: strike.at_s)
 
     def run(self) -> None:
         """Strike at the planned moments, counted from now."""
