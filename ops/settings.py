@@ -9,20 +9,21 @@ A setting is read from the first of: the flag ``--max-ahead``, the variable ``ST
 >>> settings.properties
 {'ssl.ca.location': '/ca.pem'}
 
-Adding one is adding an entry here and naming it in the command that reads it; nothing else knows of it.
+Adding one is adding an entry here and naming it in the command that reads it; nothing else knows of it. What its text
+means, one of `ops.readers` says.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
+from ops import readers
+from ops.readers import Address
 from ops.suggest import did_you_mean
 from ops.units import duration_ms, format_duration, size_bytes
 from schemas.errors import StreamgaugeError, UsageError
@@ -33,97 +34,6 @@ PREFIX = "STREAMGAUGE_"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 CONFIG_FILE = "streamgauge.toml"
 DEFAULT_BROKERS = "127.0.0.1:9092"
-
-
-class Address(NamedTuple):
-    """Where a server listens; an empty host is all interfaces, port 0 a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-# -- readers: a text from the command line, the environment or the file → a value, or ValueError with the reason
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_text(text)).expanduser()
-
-
-def _truth(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in {"1", "true", "yes", "on", "0", "false", "no", "off", ""}:
-        raise ValueError(f"{text!r} is neither true nor false")
-    return word in {"1", "true", "yes", "on"}
-
-
-def _count(text: str) -> int:
-    if not re.fullmatch(r"\s*\d+\s*", text):
-        raise ValueError(f"{text!r} is no whole number")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
-
-
-def _address(text: str) -> Address:
-    host, colon, port = text.strip().rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return Address(host.removeprefix("[").removesuffix("]"), int(port))
-
-
-def _processes(text: str) -> int:
-    if text != "auto":
-        return _count(text)
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _worker_id(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", text):
-        raise ValueError(f"{text!r} must be 1 to 100 of A-Z a-z 0-9 . _ - (it names a directory and a group member)")
-    return text
-
-
-def _color(text: str) -> str:
-    if text not in {"auto", "always", "never"}:
-        raise ValueError(f"{text!r} is not auto, always or never")
-    return text
-
-
-# -- defaults that depend on the machine
-
-
-def _user_data() -> Path:
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "streamgauge"
-
-
-def _host_name() -> str:
-    import socket
-
-    return re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname()).lstrip(".-")[:100] or "worker"
 
 
 @dataclass(frozen=True)
@@ -198,46 +108,49 @@ class Setting(Generic[T]):
 # -- the table
 
 BROKERS: Setting[str] = Setting(
-    "brokers", _text, "Kafka brokers to start from.",
+    "brokers", readers.text, "Kafka brokers to start from.",
     "The local broker, so that nothing needs to be named on one machine.",
     "", "the local broker, else " + DEFAULT_BROKERS, "HOST:PORT[,…]", "b",
 )  # fmt: skip
 DATA: Setting[Path] = Setting(
-    "data", _path, "Where the local broker's and this worker's whole state lies.",
+    "data", readers.path, "Where the local broker's and this worker's whole state lies.",
     "The platform's place for a user's data.",
-    Path(), "the user's data directory", "DIR", machine=_user_data,
+    Path(), "the user's data directory", "DIR", machine=readers.user_data,
 )  # fmt: skip
-JSON: Setting[bool] = Setting("json", _truth, "The result as JSON on stdout.", "People read first.", False)
+JSON: Setting[bool] = Setting("json", readers.truth, "The result as JSON on stdout.", "People read first.", False)
 QUIET: Setting[bool] = Setting(
-    "quiet", _truth, "No progress, counts or notes on stderr.", "Silence is asked for.", False, short="q"
+    "quiet", readers.truth, "No progress, counts or notes on stderr.", "Silence is asked for.", False, short="q"
 )
 VERBOSE: Setting[int] = Setting(
-    "verbose", _count, "More on stderr; -vv also what the Kafka client logs.", "Silence is asked for.", 0, short="v"
-)
+    "verbose", readers.count, "More on stderr; -vv also what the Kafka client logs.",
+    "Silence is asked for.", 0, short="v",
+)  # fmt: skip
 COLOR: Setting[str] = Setting(
-    "color", _color, "Colour on stderr and in tables.", "A terminal gets colour unless NO_COLOR is set.",
+    "color", readers.color, "Colour on stderr and in tables.", "A terminal gets colour unless NO_COLOR is set.",
     "auto", "auto", "auto|always|never",
 )  # fmt: skip
-DEBUG: Setting[bool] = Setting("debug", _truth, "Show the traceback of an error.", "One line says what to do.", False)
+DEBUG: Setting[bool] = Setting(
+    "debug", readers.truth, "Show the traceback of an error.", "One line says what to do.", False
+)
 
 PARTITIONS: Setting[int | None] = Setting(
-    "partitions", _count, "Partitions of each stream that is created.",
+    "partitions", readers.count, "Partitions of each stream that is created.",
     "Room for eight engine processes; a count cannot be changed later.",
     None, "8", "N", minimum=1, maximum=1000, commands=("topics",),
 )  # fmt: skip
 REPLICATION: Setting[int] = Setting(
-    "replication", _count, "Copies of each partition that is created.",
+    "replication", readers.count, "Copies of each partition that is created.",
     "One broker is what a newcomer has; a cluster wants 3.",
     1, "1", "N", minimum=1, maximum=100, commands=("topics",),
 )  # fmt: skip
 
 ID: Setting[str] = Setting(
-    "id", _worker_id, "Name of this worker: of its state directory and its group members.",
+    "id", readers.worker_id, "Name of this worker: of its state directory and its group members.",
     "A worker that comes back under its name goes on with its partitions.",
-    "", "the host name", "NAME", commands=("worker",), machine=_host_name,
+    "", "the host name", "NAME", commands=("worker",), machine=readers.host_name,
 )  # fmt: skip
 PROCESSES: Setting[int] = Setting(
-    "processes", _processes, "Engine processes per stream; auto: one a core.",
+    "processes", readers.processes, "Engine processes per stream; auto: one a core.",
     "One process serves some 16 busy partitions.",
     1, "1", "N|auto", minimum=1, maximum=256, commands=("worker",),
 )  # fmt: skip
@@ -247,17 +160,17 @@ EPOCH: Setting[int] = Setting(
     500, "500ms", "DURATION", minimum=20, maximum=30_000, commands=("worker",),
 )  # fmt: skip
 STANDBYS: Setting[int] = Setting(
-    "standbys", _count, "Warm copies of each partition's state on other workers.",
+    "standbys", readers.count, "Warm copies of each partition's state on other workers.",
     "State is rebuilt from its changelog without one; a copy saves that time and costs a disk.",
     0, "0", "N", maximum=10, commands=("worker",),
 )  # fmt: skip
 HTTP: Setting[Address | None] = Setting(
-    "http", _address, "Where health, metrics and state queries are served; off: nowhere.",
+    "http", readers.address, "Where health, metrics and state queries are served; off: nowhere.",
     "A free port on loopback never collides; the log names it.",
     Address("127.0.0.1", 0), "127.0.0.1:0, a free port", "HOST:PORT", words={"off": None}, commands=("worker",),
 )  # fmt: skip
 ADVERTISE: Setting[Address | None] = Setting(
-    "advertise", _address, "How other machines reach this worker's --http.",
+    "advertise", readers.address, "How other machines reach this worker's --http.",
     "On one machine they are the same.",
     None, "that of --http", "HOST:PORT", commands=("worker",),
 )  # fmt: skip
@@ -277,12 +190,13 @@ GRACE: Setting[int] = Setting(
     5 * 60_000, "5m", "DURATION", minimum=0, commands=("worker", "verify"),
 )  # fmt: skip
 THRESHOLD: Setting[float] = Setting(
-    "threshold", _share, "sessions: the CPU share over which a sample or a peak is high.",
+    "threshold", readers.share, "sessions: the CPU share over which a sample or a peak is high.",
     "The share that the first readers asked about.",
     0.3, "0.3", "SHARE", minimum=0, maximum=1, commands=("worker", "verify", "report"),
 )  # fmt: skip
 DIMENSIONS: Setting[tuple[str, ...]] = Setting(
-    "dimensions", _names, "sessions: further fields of the records to drill down by (os,file:length: a text's length).",
+    "dimensions", readers.names,
+    "sessions: further fields of the records to drill down by (os,file:length: a text's length).",
     "version, state and user are always there.",
     (), "none", "FIELD,…", repeatable=True, commands=("worker", "verify"),
 )  # fmt: skip
@@ -297,15 +211,15 @@ MEMORY: Setting[int] = Setting(
     1 << 30, "1GiB", "SIZE", minimum=32 << 20, commands=("worker",),
 )  # fmt: skip
 SKIP_LOST: Setting[bool] = Setting(
-    "skip-lost", _truth, "Go on when the topic's retention removed input that was never counted.",
+    "skip-lost", readers.truth, "Go on when the topic's retention removed input that was never counted.",
     "A silent gap is the one thing a counter must not have.", False, commands=("worker",),
 )  # fmt: skip
 SKETCH: Setting[bool] = Setting(
-    "sketch", _truth, "items: approximate counts in fixed memory, with their error bound.",
+    "sketch", readers.truth, "items: approximate counts in fixed memory, with their error bound.",
     "Exact unless asked.", False, commands=("worker", "verify"),
 )  # fmt: skip
 LEAVE: Setting[bool] = Setting(
-    "leave", _truth, "Leave the consumer group when stopping (for scaling in).",
+    "leave", readers.truth, "Leave the consumer group when stopping (for scaling in).",
     "A worker that restarts finds its partitions waiting.", False, commands=("worker",),
 )  # fmt: skip
 
