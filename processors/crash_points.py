@@ -3,8 +3,8 @@
     $ STREAMGAUGE_CRASH_AT=fuse streamgauge worker sites &
     $ echo after-commit:3 > fuse      # whoever gets there the third time from now on dies, as by kill -9
 
-The variable names a file, the fuse. It burns once: who dies has removed it, so the process that is started next goes
-on, until somebody lights another one. Without the variable a crash point is one comparison, a few times an epoch.
+The variable names a file, the fuse. It burns once: who dies has renamed it to ``fuse.burnt``, so the process that is
+started next goes on, until somebody lights another one. Without the variable a crash point is one comparison, a few times an epoch.
 
 >>> reached("after-commit")                     # no variable, no fuse: nothing happens
 """
@@ -71,5 +71,5 @@ def _burns(fuse: Path, point: str) -> bool:
         taken.write_text(f"{name}:{int(left) - 1}")
         taken.rename(fuse)
         return False
-    taken.unlink()
+    taken.rename(fuse.with_suffix(".burnt"))
     return True

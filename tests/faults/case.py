@@ -26,7 +26,7 @@ from ops.topics import ensure
 from producers.simulate.api import served
 from tests.cluster import Cluster
 from tests.faults.checker import Place, Right, Unknown, Verdict, judge, observe
-from tests.faults.nemesis import Nemesis, Strike, Strikes
+from tests.faults.nemesis import NO_STRIKES, Nemesis, Strike, Strikes
 from tests.faults.workload import Workload
 
 PARTITIONS = 4
@@ -55,7 +55,7 @@ class Case:
     seed: int
     load: Workload
     rate: int
-    strikes: Strikes = Strikes()
+    strikes: Strikes = NO_STRIKES
     workers: int = 2
     standbys: int = 0
     options: Sequence[str] = ()
@@ -84,7 +84,7 @@ def run(case: Case, folder: Path) -> Verdict:
     with case.cluster(folder, load.schema.name) as cluster:
         ensure(cluster.kafka, load.schema, partitions=PARTITIONS)
         for number in range(case.workers):
-            options = ("--epoch", "200ms", "--standbys", str(case.standbys), *case.options)
+            options = ("--epoch", "200ms", "--standbys", str(case.standbys), *load.options, *case.options)
             cluster.start_worker(f"w{number}", *options, env=case.env)
         cluster.wait_until_ready()
         cluster.keep()

@@ -44,6 +44,9 @@ class Strikes(NamedTuple):
     sender_kills: int = 0
 
 
+NO_STRIKES = Strikes()
+
+
 @dataclass
 class Nemesis:
     """A plan of strikes, made from a seed before anything starts.

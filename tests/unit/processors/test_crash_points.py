@@ -38,7 +38,7 @@ def test_a_fuse_burns_once_at_its_point_and_count(
     assert (deaths, prepared) == ([signal.SIGKILL], ["flushed"])
     crash_points.reached("after-commit")
     assert deaths == [signal.SIGKILL]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["fuse.burnt"]
 
 
 def test_without_the_variable_no_file_is_looked_at(deaths: list[int]) -> None:
