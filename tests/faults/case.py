@@ -200,3 +200,9 @@ def say(*lines: str) -> None:
     """To whoever watches (`pytest -s`), or reads a failure."""
     for line in lines:
         sys.stderr.write(line + "\n")
+
+
+def must_be_exact(case: Case, folder: Path) -> None:
+    """Run ``case`` below ``folder``; a failure says what was found, and the seed to repeat it with."""
+    verdict = run(case, folder)
+    assert verdict.valid is True, f"--seed {case.seed}: {verdict}"

@@ -53,6 +53,7 @@ class Workload:
         bad: values that the stream does not accept, each unique; a worker must dead-letter each once.
         bad_lines: what producers must dead-letter, by file and line.
         rows: what must be in the topic beside the summaries, where the stream has one.
+        options: of the workers, that the answer goes by.
     """
 
     schema: Schema[Any]
@@ -62,6 +63,7 @@ class Workload:
     bad: Sequence[bytes] = ()
     bad_lines: Mapping[tuple[str, int], bytes] = field(default_factory=dict[tuple[str, int], bytes])
     rows: Answer | None = None
+    options: Sequence[str] = ()
 
     @property
     def records(self) -> int:
