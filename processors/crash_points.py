@@ -4,7 +4,8 @@
     $ echo after-commit:3 > fuse      # whoever gets there the third time from now on dies, as by kill -9
 
 The variable names a file, the fuse. It burns once: who dies has renamed it to ``fuse.burnt``, so the process that is
-started next goes on, until somebody lights another one. Without the variable a crash point is one comparison, a few times an epoch.
+started next goes on, until somebody lights another one. Without the variable a crash point is one comparison, a few
+times an epoch.
 
 >>> reached("after-commit")                     # no variable, no fuse: nothing happens
 """

@@ -152,7 +152,8 @@ class PartitionTable(Generic[R]):
                 if slot.life.state is not State.STANDBY:
                     await self._demote(slot)
             await asyncio.gather(*(self._fence(self._slot(number)) for number in actives))
-            crash_points.reached("in-assign")
+            if actives:
+                crash_points.reached("in-assign")
 
     async def _fence(self, slot: Slot[R]) -> None:
         async with slot.lock:  # no epoch of ours is under way: it would be fenced by ourselves
@@ -383,7 +384,8 @@ class PartitionTable(Generic[R]):
         for slot in slots:
             slot.life.move(State.DRAINING)
             slot.cancel_timers()
-        crash_points.reached("in-drain")
+        if slots:
+            crash_points.reached("in-drain")
         try:
             await asyncio.wait_for(asyncio.gather(*(self._finish(slot) for slot in slots)), DRAIN_S)
         except TimeoutError:

@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
 RESTART_S = 1.0
 ENGINE_S = 10.0
+STOP_S = 20.0
 
 
 class Sent(NamedTuple):
@@ -122,6 +123,10 @@ class Cluster:
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(env or {})}
             )
 
+    def env_of(self, name: str) -> Mapping[str, str]:
+        """What the worker called ``name`` has in its environment beside ours."""
+        return self._started[name][1]
+
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Wait until every worker has said that its partitions are restored.
 
@@ -182,6 +187,15 @@ class Cluster:
             for victim in victims:
                 kill(victim)
         return f"kill -9 {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims) or 'none was running'})"
+
+    def stop_worker(self, name: str) -> str:
+        """Stop the worker called ``name`` for good, as SIGTERM does, and forget it."""
+        with self._lock:
+            process = self.workers.pop(name)
+        self._seen.update(tree_of(process.pid))
+        process.terminate()
+        code = process.wait(STOP_S)
+        return f"stop {name} (exit code {code})"
 
     def wipe_worker(self, name: str) -> str:
         """Kill the worker called ``name`` and delete its state, as the loss of a machine would."""
