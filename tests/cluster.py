@@ -17,8 +17,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -76,7 +76,7 @@ class Cluster:
         self._seen: set[psutil.Process] = set()
         self._keeping = threading.Event()
         self._keeper: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._timers: list[threading.Timer] = []
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class Cluster:
 
     def is_ready(self, name: str) -> bool:
         """Whether the worker called ``name`` ever said so."""
-        return b'"event":"ready"' in (self.folder / f"{name}.log").read_bytes()
+        return '"event":"ready"' in self.log_of(name)
 
     def keep(self) -> None:
         """Start whichever worker is gone again, until the end."""
@@ -153,6 +153,12 @@ class Cluster:
 
         self._keeper = threading.Thread(target=watch, name="keeper")
         self._keeper.start()
+
+    @contextmanager
+    def unkept(self) -> Generator[None]:
+        """Meanwhile nobody starts a worker that is gone."""
+        with self._lock:
+            yield
 
     def send(self, words: Sequence[str], folder: Path) -> Sent:
         """Run a command that sends records, in ``folder``, to its end; killed, it is run again."""
@@ -199,14 +205,30 @@ class Cluster:
 
     def wipe_worker(self, name: str) -> str:
         """Kill the worker called ``name`` and delete its state, as the loss of a machine would."""
+
+        def delete(state: Path) -> str:
+            shutil.rmtree(state, ignore_errors=True)
+            return "delete its state"
+
+        return self.change_state(name, delete)
+
+    def change_state(self, name: str, change: Callable[[Path], str]) -> str:
+        """Kill the worker called ``name`` and let ``change`` do to its state directory what it likes."""
         self._wait_for_engine(name)
         with self._lock:
             tree = tree_of(self.workers[name].pid)
             for process in tree:
                 kill(process)
             psutil.wait_procs(tree, timeout=ENGINE_S)
-            shutil.rmtree(self.folder / "data" / "workers" / name, ignore_errors=True)
-        return f"kill -9 {name} and delete its state"
+            return f"kill -9 {name} and {change(self.state_of(name))}"
+
+    def state_of(self, name: str) -> Path:
+        """The state directory of the worker called ``name``."""
+        return self.folder / "data" / "workers" / name
+
+    def log_of(self, name: str) -> str:
+        """What the worker called ``name`` has logged until now."""
+        return (self.folder / f"{name}.log").read_text()
 
     def pause_worker(self, name: str, whom: str, seconds: float) -> str:
         """Stop ``whom`` of the worker's processes (SIGSTOP) and resume them ``seconds`` later: a zombie comes back."""

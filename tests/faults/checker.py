@@ -146,10 +146,10 @@ def observe(kafka: Mapping[str, str], topics: Topics, seconds: float) -> Seen:
     try:
         Progress(kafka, topics).wait(seconds)
         published = [
-            [_parse(message) for message in _read(kafka, topic) if message.key() is not None] if topic else []
+            [_parse(message) for message in read(kafka, topic) if message.key() is not None] if topic else []
             for topic in (topics.summaries, topics.rows)
         ]
-        letters = [(_place(message), message.value() or b"") for message in _read(kafka, topics.dead_letters)]
+        letters = [(_place(message), message.value() or b"") for message in read(kafka, topics.dead_letters)]
     except Behind as error:
         raise Unknown(str(error)) from error
     except KafkaException as error:
@@ -177,7 +177,7 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
     return sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
 
 
-def _read(kafka: Mapping[str, str], topic: str) -> list[Message]:
+def read(kafka: Mapping[str, str], topic: str) -> list[Message]:
     """All committed records of ``topic``, each partition in its order."""
     consumer = Consumer(
         {
