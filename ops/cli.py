@@ -28,6 +28,7 @@ COMMANDS = {
     "topics": "Create or describe the topics.",
     "worker": "Keep the summaries of streams up to date.",
     "replay": "Send files into a stream.",
+    "collect": "Take records in over HTTP.",
     "poll": "Read a paged API into a stream.",
     "simulate": "Make synthetic input of a stream.",
     "tail": "Follow the summaries as they change.",

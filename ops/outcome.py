@@ -7,7 +7,7 @@ return tell(settings, "sites", outcome)        # "accepted 8, rejected 1, …" o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,15 +82,10 @@ def wait(processed: Processed, publisher: Publisher, interrupt: Interrupt, timeo
 
 def tell(settings: Settings, stream: str, outcome: Outcome) -> int:
     """Print the counts, and what to do next; the exit code."""
-    per_second = outcome.accepted / outcome.seconds if outcome.seconds else 0.0
-    console.say(f"accepted {outcome.accepted}, rejected {outcome.rejected}, bytes {outcome.nbytes}, {per_second:.0f}/s")
+    console.say(_counts(outcome))
     if settings.json:
-        console.write(json.dumps(_as_json(stream, outcome), ensure_ascii=False, default=str) + "\n")
-        console.flush()
-    if outcome.rejected:
-        console.warn(
-            f"{outcome.rejected} rejected: they lie in the topic dlq.{stream}; see: streamgauge dlq list {stream}"
-        )
+        _write(_as_json(stream, outcome))
+    _point_at_letters(stream, outcome)
     if outcome.go_on is not None:
         console.warn(f"what was acknowledged is kept; go on with: {outcome.go_on}")
     elif outcome.interrupted:
@@ -100,6 +95,39 @@ def tell(settings: Settings, stream: str, outcome: Outcome) -> int:
     if outcome.interrupted:
         return INTERRUPTED
     return REJECTED if outcome.rejected else 0
+
+
+def tell_each(settings: Settings, outcomes: Mapping[str, Outcome], *, interrupted: bool) -> int:
+    """Print the counts of every stream that a server took in, until it was ended; the exit code."""
+    for stream, outcome in outcomes.items():
+        console.say(f"{stream}: {_counts(outcome)}" if len(outcomes) > 1 else _counts(outcome))
+    if not outcomes:
+        console.say(_counts(Outcome()))
+    if settings.json:
+        _write([_as_json(stream, outcome) for stream, outcome in outcomes.items()])
+    for stream, outcome in outcomes.items():
+        _point_at_letters(stream, outcome)
+    if interrupted:
+        console.warn("what was acknowledged is kept, and clients were told how far they came; the same command goes on")
+        return INTERRUPTED
+    return REJECTED if any(outcome.rejected for outcome in outcomes.values()) else 0
+
+
+def _counts(outcome: Outcome) -> str:
+    per_second = outcome.accepted / outcome.seconds if outcome.seconds else 0.0
+    return f"accepted {outcome.accepted}, rejected {outcome.rejected}, bytes {outcome.nbytes}, {per_second:.0f}/s"
+
+
+def _point_at_letters(stream: str, outcome: Outcome) -> None:
+    if outcome.rejected:
+        console.warn(
+            f"{outcome.rejected} rejected: they lie in the topic dlq.{stream}; see: streamgauge dlq list {stream}"
+        )
+
+
+def _write(result: Any) -> None:
+    console.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+    console.flush()
 
 
 def _as_json(stream: str, outcome: Outcome) -> dict[str, Any]:

@@ -69,6 +69,18 @@ def names(said: str) -> tuple[str, ...]:
     return tuple(name for name in (part.strip() for part in said.split(",")) if name)
 
 
+def tokens(said: str) -> tuple[str, ...]:
+    """Bearer tokens with commas between them, of the characters that RFC 6750 has. A reason repeats none of them."""
+    found = names(said)
+    if not found:
+        raise ValueError("must not be empty")
+    from producers.collect.tokens import is_token
+
+    if not all(map(is_token, found)):
+        raise ValueError("a token is made of letters, digits and - . _ ~ + /")
+    return found
+
+
 def address(said: str) -> Address:
     """``HOST:PORT``; an IPv6 host stands in brackets."""
     host, colon, port = said.strip().rpartition(":")

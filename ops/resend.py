@@ -29,6 +29,7 @@ from schemas.errors import StreamgaugeError
 from schemas.schema import Schema
 from schemas.wire import (
     LETTER_FILE,
+    LETTER_FORM,
     LETTER_GROUP,
     LETTER_LINE,
     LETTER_OFFSET,
@@ -54,7 +55,8 @@ class Resender:
     Args:
         kafka: client properties.
         schema: of the stream.
-        lines: what its input files hold: a letter of a producer is in that form, one of a worker in the topic's.
+        lines: what its input files hold: a letter of a producer is in that form, unless it says another; one of a
+            worker is in the topic's.
         partitions: of the input topic.
 
     Raises:
@@ -136,7 +138,7 @@ class Resender:
         """Send one letter and its mark; 1 when it is a good record now, 0 when it is a letter again."""
         op = letter.headers.get(LETTER_OP)
         from_file = format_of(self._schema.with_op(op.decode() if op else None), self._lines)
-        read = self._from_topic if letter.counted else from_file
+        read = self._from_topic if letter.counted or letter.headers.get(LETTER_FORM) == b"jsonl" else from_file
         parsed = parse_letter(read, letter.value, letter.headers)
         for key, value in zip(parsed.keys, parsed.values, strict=True):
             file, line = letter.headers.get(LETTER_FILE), letter.headers.get(LETTER_LINE, b"")
@@ -190,7 +192,8 @@ class Resender:
 def _headers_again(letter: Letter, rejected: Rejected) -> Headers:
     """The headers of a new letter: today's reason, and where the record was from all along."""
     kept = (LETTER_TOPIC, LETTER_PARTITION, LETTER_OFFSET, LETTER_GROUP)
-    again = letter_headers(letter.headers.get(LETTER_FILE, b""), rejected, letter.headers.get(LETTER_OP, b"").decode())
+    op, form = (letter.headers.get(name, b"").decode() for name in (LETTER_OP, LETTER_FORM))
+    again = letter_headers(letter.headers.get(LETTER_FILE, b""), rejected, op, form)
     if LETTER_FILE not in letter.headers:
         again = [header for header in again if header[0] not in {LETTER_FILE, LETTER_LINE}]
     return [*again, *((name, letter.headers[name]) for name in kept if name in letter.headers)]

@@ -223,6 +223,23 @@ LEAVE: Setting[bool] = Setting(
     "A worker that restarts finds its partitions waiting.", False, commands=("worker",),
 )  # fmt: skip
 
+LISTEN: Setting[Address] = Setting(
+    "listen", readers.address, "Where records are taken in.", "Loopback until somebody opens it.",
+    Address("127.0.0.1", 8080), "127.0.0.1:8080", "HOST:PORT", commands=("collect",),
+)  # fmt: skip
+TOKEN: Setting[tuple[str, ...]] = Setting(
+    "token", readers.tokens, "A bearer token that clients must show; may be repeated.", "Loopback needs none.",
+    (), "none", "TOKEN", repeatable=True, commands=("collect",),
+)  # fmt: skip
+TOKEN_FILE: Setting[Path | None] = Setting(
+    "token-file", readers.path, "A file of tokens, one a line.", "Keeps tokens out of the process list.",
+    None, "none", "FILE", commands=("collect",),
+)  # fmt: skip
+MAX_BODY: Setting[int | None] = Setting(
+    "max-body", size_bytes, "The largest body of one request, unpacked.", "A connection may stay open for hours.",
+    None, "unlimited", "SIZE", words={"unlimited": None}, minimum=1, commands=("collect",),
+)  # fmt: skip
+
 TABLE: dict[str, Setting[Any]] = {
     value.name: cast("Setting[Any]", value) for value in list(globals().values()) if isinstance(value, Setting)
 }

@@ -1,1 +1,1 @@
-"""How records come in: file replay, API poll, simulate. Knows what a record is, not how it is counted."""
+"""How records come in: file replay, HTTP collect, API poll, simulate. Knows what a record is, not how it is counted."""

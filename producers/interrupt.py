@@ -27,6 +27,8 @@ class Interrupt:
     def __init__(self) -> None:
         self.asked = False
         """Whether somebody wants this to end."""
+        self.terminated = False
+        """Whether it was SIGTERM that asked first: a supervisor's good end, where Ctrl-C is a person's."""
         self._breaking = False
         self._before: list[tuple[signal.Signals, Any]] = []
 
@@ -53,7 +55,8 @@ class Interrupt:
         finally:
             self._breaking = False
 
-    def _strike(self, _number: int, _frame: FrameType | None) -> None:
+    def _strike(self, number: int, _frame: FrameType | None) -> None:
         again, self.asked = self.asked, True
+        self.terminated = self.terminated if again else number == signal.SIGTERM
         if again or self._breaking:
             raise KeyboardInterrupt

@@ -49,24 +49,25 @@ class Ledger(Generic[P]):
         return reached
 
     @property
-    def _tickets(self) -> list[Ticket]:
+    def tickets(self) -> list[Ticket]:
+        """Those that were not settled yet."""
         return [ticket for ticket, _ in self._open if ticket is not None]
 
     @property
     def accepted(self) -> int:
         """Records that the broker has."""
-        return self._accepted + sum(ticket.records - ticket.records_left for ticket in self._tickets)
+        return self._accepted + sum(ticket.records - ticket.records_left for ticket in self.tickets)
 
     @property
     def rejected(self) -> int:
         """Records whose dead letter the broker has."""
-        return self._rejected + sum(ticket.rejected - ticket.letters_left for ticket in self._tickets)
+        return self._rejected + sum(ticket.rejected - ticket.letters_left for ticket in self.tickets)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the accepted records; of a ticket that is open its acknowledged share."""
         return self._nbytes + sum(
             ticket.nbytes * (ticket.records - ticket.records_left) // ticket.records
-            for ticket in self._tickets
+            for ticket in self.tickets
             if ticket.records
         )

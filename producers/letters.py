@@ -13,14 +13,21 @@ from collections.abc import Mapping
 
 from producers.lines import Huge, Lines
 from producers.records import Format, Parsed, Rejected, too_large
-from schemas.wire import LETTER_FILE, LETTER_LENGTH, LETTER_LINE, LETTER_MESSAGE, LETTER_OP, LETTER_SHA256
+from schemas.wire import LETTER_FILE, LETTER_FORM, LETTER_LENGTH, LETTER_LINE, LETTER_MESSAGE, LETTER_OP, LETTER_SHA256
 
 Headers = list[tuple[str, str | bytes | None]]
 """As confluent-kafka wants them."""
 
 
-def letter_headers(file: bytes, rejected: Rejected, op: str = "") -> Headers:
-    """The headers of the dead letter of ``rejected``, a record of the source called ``file`` that was to do ``op``."""
+def letter_headers(file: bytes, rejected: Rejected, op: str = "", form: str = "") -> Headers:
+    """The headers of the dead letter of ``rejected``, a record of the source called ``file``.
+
+    Args:
+        file: where it is from.
+        rejected: the record.
+        op: what it was to do, where rows are commands.
+        form: what it is, where it is not in the form of the stream's files.
+    """
     headers: Headers = [
         (LETTER_MESSAGE, rejected.reason.encode(errors="backslashreplace")),
         (LETTER_FILE, file),
@@ -28,6 +35,8 @@ def letter_headers(file: bytes, rejected: Rejected, op: str = "") -> Headers:
     ]
     if op:
         headers.append((LETTER_OP, op.encode()))
+    if form:
+        headers.append((LETTER_FORM, form.encode()))
     if rejected.length is not None and rejected.sha256 is not None:
         headers += [(LETTER_LENGTH, b"%d" % rejected.length), (LETTER_SHA256, rejected.sha256.encode())]
     return headers

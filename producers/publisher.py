@@ -156,7 +156,17 @@ class Publisher:
         self._stop = stop
         self._failure: str | None = None
         self._moved = monotonic()
-        self._producer = Producer({**DEFAULTS, **kafka, **FIXED, "error_cb": self._troubled}, logger=logger)
+        properties = {**DEFAULTS, **kafka, **FIXED}
+        self.queue_records = int(properties["queue.buffering.max.messages"])
+        """How many records and dead letters may be under way before `send` waits."""
+        self.queue_bytes = int(properties["queue.buffering.max.kbytes"]) << 10
+        """And how many bytes."""
+        self._producer = Producer({**properties, "error_cb": self._troubled}, logger=logger)
+
+    @property
+    def under_way(self) -> int:
+        """How many records and dead letters the broker has not acknowledged yet."""
+        return len(self._producer)
 
     @property
     def stalled_s(self) -> float:
@@ -182,7 +192,7 @@ class Publisher:
         border = parsed.lines[count] if count < len(parsed.values) else None
         for rejected in parsed.rejected:
             if border is None or rejected.line < border:
-                self._send_letter(ticket, file, rejected, parsed.op)
+                self._send_letter(ticket, file, rejected, parsed)
         self._serve(0)
         self._tick()
         return ticket
@@ -234,10 +244,10 @@ class Publisher:
             raise StreamgaugeError(_refused(topic, error.args[0])) from error
         return count
 
-    def _send_letter(self, ticket: Ticket, file: str, rejected: Rejected, op: str) -> None:
+    def _send_letter(self, ticket: Ticket, file: str, rejected: Rejected, parsed: Parsed) -> None:
         """Hand a dead letter over; after a stop it stays with the ticket as not acknowledged."""
         delivered = partial(ticket.letter_delivered, file, rejected)
-        headers = letter_headers(os.fsencode(file), rejected, op)
+        headers = letter_headers(os.fsencode(file), rejected, parsed.op, parsed.form)
         ticket.rejected += 1
         ticket.letters_left += 1
         while True:

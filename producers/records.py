@@ -39,6 +39,8 @@ class Parsed:
     rejected: list[Rejected] = field(default_factory=list[Rejected])
     op: str = ""
     """What the rejected ones were to do, where rows are commands: their bytes do not say it."""
+    form: str = ""
+    """What the rejected ones are (a word of `producers.formats`), where they are none of the stream's files."""
 
 
 class Reading(Protocol):
