@@ -108,6 +108,10 @@ class Cluster:
         """A command line of the program for this cluster."""
         return [str(PROGRAM), *words, "--brokers", self.bootstrap, "--data", str(self.folder / "data")]
 
+    def worker_command(self, name: str, *options: str) -> list[str]:
+        """The command line of the worker called ``name``."""
+        return self.command("worker", self.stream, "--id", name, *options)
+
     def start_worker(self, name: str, *options: str, env: Mapping[str, str] | None = None) -> None:
         """Start the worker called ``name``; its log is ``NAME.log`` in the folder.
 
@@ -117,7 +121,7 @@ class Cluster:
             env: added to the environment; also when it is started again.
         """
         self._started[name] = options, env or {}
-        words = self.command("worker", self.stream, "--id", name, *options)
+        words = self.worker_command(name, *options)
         with (self.folder / f"{name}.log").open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(env or {})}
