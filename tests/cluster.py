@@ -261,6 +261,16 @@ class Cluster:
         self._timers.append(back)
         return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"
 
+    def pause_broker(self, seconds: float) -> str:
+        """Stop the broker (SIGSTOP), as a machine does that swaps or migrates, and resume it ``seconds`` later."""
+        pid = self.broker.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            threading.Event().wait(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        return f"resume the broker ({pid}), which was stopped for {seconds:.1f} s"
+
     def settle(self) -> None:
         """Wait until a broker that was killed is back, and workers that were stopped go on."""
         for timer in self._timers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -76,7 +77,7 @@ def cuts(rng: random.Random, cluster: Cluster, within_s: float) -> Sequence[Stri
     for length in lengths:
         at_s += pause_s * rng.random()
         direction = rng.choice(WAYS)
-        strikes.append(Strike(at_s, lambda way=direction, seconds=length: cut(cluster, way, seconds)))
+        strikes.append(Strike(at_s, partial(cut, cluster, direction, length)))
         at_s += length
     return strikes
 
