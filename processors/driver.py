@@ -28,7 +28,7 @@ from aggregators.aggregator import Aggregator
 from aggregators.rows import Changes, Memory, MemoryStore, Rows
 from processors.epoch import STAMP_KEY, Epoch, Output
 from processors.partition import Partition, start_position
-from processors.run import Record, Run
+from processors.run import Loose, Record, Run
 from schemas.schema import Schema
 from schemas.wire import LETTER_MESSAGE
 
@@ -123,8 +123,9 @@ class Driver(Generic[R]):
         first = self.partition.position
         records = self.log.input[first : first + most]
         end = len(self.log.input)
+        packets = [Loose(records)] if records else []
         run = Run(
-            self._schema.topics.input, self._number, first=first, next=first + len(records), records=records, end=end
+            self._schema.topics.input, self._number, first=first, next=first + len(records), packets=packets, end=end
         )
         if not self.partition.accept(run):
             raise AssertionError(f"the partition refused {run!r} at its own position")

@@ -68,7 +68,7 @@ class Engine(Generic[R]):
             StreamgaugeError: the engine could not start.
         """
         # Runs are large, short-lived lists: the default of 700 allocations would look at them again and again.
-        gc.set_threshold(50_000, 20, 100)
+        gc.set_threshold(100_000, 20, 100)
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         app = self._app = build_app(self.schema, self._aggregator, self.settings)
         starting = asyncio.ensure_future(app.start())

@@ -1,8 +1,9 @@
-"""Turn what aiokafka fetched into runs, batch by batch, without a Python call per record.
+"""Turn what aiokafka fetched into runs, record batch by record batch, without a look at their records.
 
-aiokafka's public ``getmany`` makes a ``ConsumerRecord`` of every record, which costs three times what the whole
-parse costs. So this module reads the fetcher's own buffers. Each private name used here is held by
-``tests/unit/test_private_names.py``; the fall-back, should one break, is ``getmany``.
+aiokafka's public ``getmany`` makes a ``ConsumerRecord`` of every record, which costs three times what parsing
+costs. So this module reads the fetcher's own buffers, and keeps each record batch as the broker has it, compressed,
+until it is counted (`Fetched`). Each private name used here is held by ``tests/unit/test_private_names.py``; the
+fall-back, should one break, is ``getmany``.
 
 What must hold, as in aiokafka's ``PartitionRecords._unpack_records``, which this mirrors:
 
@@ -16,21 +17,25 @@ What must hold, as in aiokafka's ``PartitionRecords._unpack_records``, which thi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import aiokafka.conn
+import aiokafka.consumer.fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import TopicPartition
 
-from processors.run import KafkaRecord, Run
+from processors.packets import HEAD_BYTES, Fetched, RecordBatches, magic_of
+from processors.run import Loose, Packet, Run
+
+MAX_RUN_BYTES = 4 << 20
+"""No further batch is begun when a run holds this many."""
 
 aiokafka.conn.READER_LIMIT = 4 << 20
 """The default of 64 KiB pauses and resumes the socket once per 128 KiB of a fetch response of several MB."""
-
-
-MAX_RUN_BYTES = 16 << 20
-"""No further batch is begun when a run's values hold this many."""
+cast("Any", aiokafka.consumer.fetcher).MemoryRecords = RecordBatches
 
 
 def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run | None:
@@ -51,16 +56,22 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
         return None
     state: Any = result._assignment.state_value(tp)
     buffer: Any = result._partition_records
-    batches: Any = buffer._records
-    nbytes = 0
+    batches: RecordBatches = buffer._records
     committed_only: bool = buffer._isolation_level == READ_COMMITTED
     first: int = buffer.next_fetch_offset
     position = first
-    records: list[KafkaRecord] = []
-    while len(records) < max_records and nbytes < MAX_RUN_BYTES and batches.has_next():
-        batch: Any = batches.next_batch()
+    packets: list[Packet] = []
+    taken = nbytes = 0
+    while taken < max_records and nbytes < MAX_RUN_BYTES and batches.has_next():
+        data = batches.next_batch()
+        magic = magic_of(data)
+        if magic >= 2 and len(data) < HEAD_BYTES:
+            raise CorruptRecordException(
+                f"a record batch without a whole head in {tp.topic}-{tp.partition} at {position}"
+            )
+        batch: Any = DefaultRecordBatch(data) if magic >= 2 else LegacyRecordBatch(data, magic)
         if buffer._check_crcs and not batch.validate_crc():
-            raise CorruptRecordException(f"wrong checksum in {tp.topic}-{tp.partition} at {batch.base_offset}")
+            raise CorruptRecordException(f"wrong checksum in {tp.topic}-{tp.partition} at {position}")
         wanted = not batch.is_control_batch
         if committed_only and batch.producer_id is not None:
             buffer._consume_aborted_up_to(batch.base_offset)
@@ -69,11 +80,16 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
             if batch.is_transactional and batch.producer_id in buffer._aborted_producers:
                 wanted = False
         if wanted:
-            taken = (
-                [record for record in batch if record.offset >= position] if batch.base_offset < position else [*batch]
+            packet = (
+                Fetched(data, max(position, batch.base_offset))
+                if magic >= 2
+                # Of the days before Kafka 0.11; it tells neither count nor first offset.
+                else Loose([record for record in batch if record.offset >= position])
             )
-            nbytes += sum([len(record.value or b"") for record in taken])
-            records += taken
+            if len(packet):
+                packets.append(packet)
+                taken += len(packet)
+                nbytes += packet.nbytes
         position = buffer.next_fetch_offset = batch.next_offset
     result._update_position()
     if not batches.has_next():
@@ -81,4 +97,4 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
     if position == first:
         return None
     end = state.lso if committed_only else state.highwater
-    return Run(tp.topic, tp.partition, first=first, next=position, records=records, end=end or position, nbytes=nbytes)
+    return Run(tp.topic, tp.partition, first=first, next=position, packets=packets, end=end or position)

@@ -35,11 +35,11 @@ from schemas.wire import partition_of
 R = TypeVar("R")
 
 BATCH_BYTES = 64 << 20
-"""Input that makes a batch by its bytes: what a process holds of a partition's at the most, and a crash counts again.
-By its records, `Aggregator.batch_records` does."""
+"""Input, as it was fetched, that makes a batch by its bytes: what a process holds of a partition's at the most, and a
+crash reads again. By its records, `Aggregator.batch_records` does."""
 BEHIND_RECORDS = 32_768
 """With more input waiting, a partition is behind."""
-BEHIND_EPOCH_S = 10.0
+BEHIND_EPOCH_S = 20.0
 """Behind, an epoch lasts until it holds a batch, or so long: rows that change again and again are then sent once, and
 nobody waits for a summary that is about to be outdated."""
 HOMES = 100_000
@@ -113,8 +113,7 @@ class Partition(Generic[R]):
         self._homes: dict[str, int] = {}
         self._clock = clock
         self._epoch_s = epoch_s
-        self._waiting = Waiting(timed=aggregator.needs_broker_time)
-        self._waiting_bytes = 0
+        self._waiting = Waiting()
         self._changed: dict[str, None] = {}
         self._published: dict[bytes, dict[str, Any] | None] = {}
         self._letters: list[Letter] = []
@@ -141,11 +140,10 @@ class Partition(Generic[R]):
         if run.next <= self.position:
             return True
         self.position = run.next
-        if run.records:
+        if run.packets:
             if self._opened_at is None:
                 self._opened_at = self._clock()
-            self._waiting.add(run.records)
-            self._waiting_bytes += run.nbytes
+            self._waiting.add(run.packets)
         return True
 
     def skip_lost(self, log_start: int) -> None:
@@ -157,9 +155,9 @@ class Partition(Generic[R]):
             self._opened_at = self._clock()
 
     @property
-    def waiting(self) -> int:
-        """How many records wait to be counted."""
-        return len(self._waiting)
+    def waiting_bytes(self) -> int:
+        """What the records that wait to be counted take in memory, about."""
+        return self._waiting.nbytes
 
     @property
     def is_open(self) -> bool:
@@ -170,31 +168,26 @@ class Partition(Generic[R]):
         """Seconds until the open epoch should end; 0 or less: now. Infinite where nothing is open."""
         if self._opened_at is None:
             return float("inf")
-        if len(self._waiting) >= self._batch_records or self._waiting_bytes >= BATCH_BYTES:
+        if len(self._waiting) >= self._batch_records or self._waiting.nbytes >= BATCH_BYTES:
             return 0.0
         behind = self.end - self.position > BEHIND_RECORDS
         lasts_s = max(self._epoch_s, BEHIND_EPOCH_S) if behind else self._epoch_s
         return self._opened_at + lasts_s - self._clock()
 
     def _count(self) -> None:
-        waiting, self._waiting_bytes = self._waiting, 0
-        self._waiting = Waiting(timed=waiting.timed)
-        if not waiting:
-            return
-        decoded = self._decoder.decode(waiting.values)
-        positions = decoded.positions
-        times = [waiting.times[place] for place in positions] if waiting.timed else ()
-        changes = self._aggregator.update(self.rows, Batch(decoded.records, times))
-        self._changed.update(dict.fromkeys(changes.entities))
-        self._published.update(changes.published)
-        refused = [(positions[index], reason) for index, reason in changes.refused]
-        for index, reason in sorted(decoded.bad + refused):
-            self._letters.append(letter_of(waiting.record(index), self._topic, self.number, self._group, reason))
-        for _, reason in refused:
-            self._count_letter(reason)
-        if decoded.bad:
-            self._count_letter("malformed", len(decoded.bad))
-        self._records += len(waiting)
+        waiting, self._waiting = self._waiting, Waiting()
+        for part in waiting.parts(self._decoder, timed=self._aggregator.needs_broker_time):
+            changes = self._aggregator.update(self.rows, Batch(part.records, part.times))
+            self._changed.update(dict.fromkeys(changes.entities))
+            self._published.update(changes.published)
+            refused = [(part.places[index], reason) for index, reason in changes.refused]
+            for place, reason in sorted(part.bad + refused):
+                self._letters.append(letter_of(part.record(place), self._topic, self.number, self._group, reason))
+            for _, reason in refused:
+                self._count_letter(reason)
+            if part.bad:
+                self._count_letter("malformed", len(part.bad))
+            self._records += part.size
 
     def _count_letter(self, reason: str, n: int = 1) -> None:
         self.counters.letters[reason] = self.counters.letters.get(reason, 0) + n

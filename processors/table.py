@@ -48,8 +48,8 @@ SEEK_AGAIN_S = 5.0
 """A gap that a seek did not close after so long is sought again."""
 ROWS_SHARE, STORE_SHARE = 0.45, 0.2
 """Of the memory budget: kept objects, and RocksDB's cache and memtables. The rest is for batches under way."""
-WAITING_RECORDS = 393_216
-"""What the partitions of a process may hold uncounted together (some 0.4 kB each): beyond it, the fullest counts."""
+WAITING_BYTES = 96 << 20
+"""What the partitions of a process may hold uncounted together, as it was fetched: beyond it, the fullest counts."""
 DRAIN_S = 5.0
 
 
@@ -217,16 +217,17 @@ class PartitionTable(Generic[R]):
                 return
             run = run.since(slot.store.offset + 1)
             rows: dict[bytes, bytes | None] = {}
-            for record in run.records:
+            records = run.records()
+            for record in records:
                 if record.key is None:
                     raise StateError(
                         f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours"
                     )
                 rows[record.key] = record.value
             slot.store.write(rows, run.next - 1)
-            slot.restored += len(run.records)
+            slot.restored += len(records)
             crash_points.reached("in-recovery")
-            if slot.partition is not None and run.records:
+            if slot.partition is not None and records:
                 # Another owner wrote since: what this process holds in memory of the partition is old.
                 self.memory.leave(slot.partition.rows)
                 slot.partition = None
@@ -310,8 +311,8 @@ class PartitionTable(Generic[R]):
 
     async def _relieve(self) -> None:
         """Count the fullest partition when all of them together hold too much."""
-        holding = [(slot.partition.waiting, slot.number) for slot in self.slots.values() if slot.partition is not None]
-        if sum(waiting for waiting, _ in holding) > WAITING_RECORDS:
+        holding = [(slot.partition.waiting_bytes, slot.number) for slot in self.slots.values() if slot.partition]
+        if sum(nbytes for nbytes, _ in holding) > WAITING_BYTES:
             await self._send_epoch(self.slots[max(holding)[1]])
 
     async def _close_gap(self, slot: Slot[R], partition: Partition[R], run: Run) -> None:

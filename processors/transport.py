@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamgauge.engine")
 
-MAX_RUN_RECORDS = 8_192
+MAX_RUN_RECORDS = 16_384
 SMALL_FETCH = 2_000
 """A fetch of fewer records counts as small."""
 FLOOR_S = 0.03
@@ -198,7 +198,7 @@ class RunConsumer(driver.Consumer):
         """A message whose value is the run and whose offset is the last that the run accounts for."""
         value = cast("bytes", record)  # Faust only carries it
         return ConsumerMessage(
-            tp.topic, tp.partition, record.next - 1, 0.0, 0, None, None, value, None, 0, record.nbytes, tp,
+            tp.topic, tp.partition, record.next - 1, 0.0, 0, None, None, value, None, 0, len(record), tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
 

@@ -1,65 +1,120 @@
-"""Input records that wait to be counted, without the objects that they came in.
+"""Input that waits to be counted: packed as it came, opened part by part when the epoch ends.
 
-aiokafka's record, its list of headers, their tuples and names take more than its value does. A backlog holds hundreds
-of thousands of records, so only what a dead letter needs is kept of each.
+A backlog holds hundreds of thousands of records for each partition. Packed they take some 60 bytes each; opened, ten
+times that. So they are opened when they are decoded, a few thousand at once, and nothing is kept of them but the
+decoded record; of one that becomes a dead letter, its packet is opened once more.
 
->>> from processors.run import Record
->>> waiting = Waiting(timed=False)
->>> waiting.add([Record(7, b"{}", b"key", headers=[("origin", b"a.jsonl:3")])])
->>> len(waiting), waiting.values, waiting.record(0).offset, waiting.record(0).headers
-(1, [b'{}'], 7, [('origin', b'a.jsonl:3')])
+>>> import msgspec
+>>> from processors.run import Loose, Record
+>>> waiting = Waiting()
+>>> waiting.add([Loose([Record(7, b"1"), Record(8, b"x", b"key")]), Loose([Record(9, b"3")])])
+>>> len(waiting)
+3
+>>> (part,) = waiting.parts(RunDecoder(int), timed=False)
+>>> part.records, part.places, part.bad[0][0], part.record(1).key
+([1, 3], [0, 2], 1, b'key')
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
-from processors.run import KafkaRecord, Record
-from schemas.wire import ORIGIN
+from processors.run import KafkaRecord, Packet
+from schemas.decode import RunDecoder
+
+R = TypeVar("R")
+
+OPEN_RECORDS = 4_096
+"""So many values are decoded in one call: enough for the call not to matter, few enough to stay in the CPU's cache."""
+PART_BYTES = 64 << 20
+"""Values of so many bytes make a part, however few: what is highly compressed may be large when it is opened."""
+
+
+class Part(Generic[R]):
+    """A part of what waited, decoded. A place is an index into it, bad records included."""
+
+    def __init__(self) -> None:
+        self.records: list[R] = []
+        """What could be decoded."""
+        self.places: Sequence[int] = ()
+        """Of `records`."""
+        self.times: list[int] = []
+        """When the broker took each of `records` in, epoch milliseconds; empty where it is not wanted."""
+        self.bad: list[tuple[int, str]] = []
+        """Place and reason of what could not be decoded."""
+        self.size = 0
+        """How many records it was made of."""
+        self.nbytes = 0
+        """Of their values."""
+        self._packets: list[Packet] = []
+        self._begins: list[int] = []
+
+    def record(self, place: int) -> KafkaRecord:
+        """The record at ``place`` as it came; its packet is opened for it."""
+        index = bisect_right(self._begins, place) - 1
+        return self._packets[index].records()[place - self._begins[index]]
+
+    def take(self, packets: Iterator[Packet], decoder: RunDecoder[R], *, timed: bool) -> bool:
+        """Open packets that hold `OPEN_RECORDS` together, and decode them; False when none is left."""
+        opened: list[KafkaRecord] = []
+        for packet in packets:
+            self._packets.append(packet)
+            self._begins.append(self.size + len(opened))
+            opened += packet.records()
+            if len(opened) >= OPEN_RECORDS:
+                break
+        if not opened:
+            return False
+        values = [record.value for record in opened]
+        decoded = decoder.decode(values)
+        self.records += decoded.records
+        if timed:
+            self.times += [opened[index].timestamp for index in decoded.positions]
+        self.bad += [(self.size + index, reason) for index, reason in decoded.bad]
+        self.size += len(values)
+        self.nbytes += sum(map(len, filter(None, values)))
+        return True
+
+    def close(self) -> None:
+        """All of it is decoded."""
+        bad = {place for place, _ in self.bad}
+        self.places = [place for place in range(self.size) if place not in bad] if bad else range(self.size)
 
 
 class Waiting:
-    """Records of one partition, in the order of their offsets.
+    """Packets of one partition, in the order of their offsets."""
 
-    Args:
-        timed: whether the broker's time of each is wanted.
-    """
-
-    __slots__ = ("_keys", "_offsets", "_origins", "timed", "times", "values")
-
-    def __init__(self, *, timed: bool) -> None:
-        self.timed = timed
-        self.values: list[bytes | None] = []
-        self.times: list[int] = []
-        """When the broker took each record in, epoch milliseconds; empty where it is not wanted."""
-        self._keys: list[bytes | None] = []
-        self._offsets = array("q")
-        self._origins: list[bytes | None] = []
+    def __init__(self) -> None:
+        self.nbytes = 0
+        """What they take in memory, about."""
+        self._packets: list[Packet] = []
+        self._records = 0
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self._records
 
-    def add(self, records: Sequence[KafkaRecord]) -> None:
-        """Take records in."""
-        self.values += [record.value for record in records]
-        self._keys += [record.key for record in records]
-        self._offsets.extend([record.offset for record in records])
-        # Nearly every record has this one header, or none.
-        self._origins += [
-            headers[0][1] if len(headers) == 1 and headers[0][0] == ORIGIN else _origin(headers)
-            for headers in [record.headers for record in records]
-        ]
-        if self.timed:
-            self.times += [record.timestamp for record in records]
+    def add(self, packets: Iterable[Packet]) -> None:
+        """Take packets in."""
+        for packet in packets:
+            self._packets.append(packet)
+            self._records += len(packet)
+            self.nbytes += packet.nbytes
 
-    def record(self, place: int) -> KafkaRecord:
-        """The record at a place, as far as it is kept."""
-        origin = self._origins[place]
-        headers = [] if origin is None else [(ORIGIN, origin)]
-        time = self.times[place] if self.timed else 0
-        return Record(self._offsets[place], self.values[place], self._keys[place], time, headers)
+    def parts(self, decoder: RunDecoder[R], *, timed: bool) -> Iterator[Part[R]]:
+        """Open and decode everything: one part, unless it is very large.
 
-
-def _origin(headers: Sequence[tuple[str, bytes | None]]) -> bytes | None:
-    return next((value for name, value in headers if name == ORIGIN), None)
+        Args:
+            decoder: of the stream.
+            timed: whether the broker's time of each record is wanted.
+        """
+        packets = iter(self._packets)
+        more = True
+        while more:
+            part = Part[R]()
+            while part.nbytes < PART_BYTES and (more := part.take(packets, decoder, timed=timed)):
+                pass
+            if part.size:
+                part.close()
+                yield part

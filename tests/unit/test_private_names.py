@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,14 @@ def test_the_socket_buffer_has_its_limit() -> None:
     """`processors.fetch` raises it."""
     assert isinstance(aiokafka.conn.READER_LIMIT, int)
     assert "READER_LIMIT" in inspect.getsource(aiokafka.conn)
+
+
+def test_the_fetcher_reads_record_batches_through_its_memory_records() -> None:
+    """`processors.packets` stands in for them."""
+    source = inspect.getsource(aiokafka_fetcher.Fetcher)
+    assert "records = MemoryRecords(part_data[-1])" in source
+    used = set(re.findall(r"\brecords\.(\w+)", inspect.getsource(aiokafka_fetcher)))
+    assert {name for name in used if hasattr(MemoryRecords, name)} <= {"has_next", "next_batch", "size_in_bytes"}
 
 
 def test_recovery_applies_a_table_by_its_buffer_and_ends_by_offsets() -> None:

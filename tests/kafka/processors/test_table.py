@@ -17,7 +17,7 @@ from aggregators.aggregator import Counting
 from aggregators.sites import Sites
 from processors import table as table_module
 from processors.epoch import STAMP_KEY, Epoch, Stamp
-from processors.run import Record, Run
+from processors.run import Loose, Record, Run
 from processors.settings import EngineSettings
 from processors.states import State
 from processors.table import PartitionTable
@@ -30,8 +30,8 @@ def message(number: int, site: str = "1") -> bytes:
 
 
 def run_of(first: int, count: int = 1) -> Run:
-    records = [Record(offset, message(offset)) for offset in range(first, first + count)]
-    return Run("sites", 0, first=first, next=first + count, records=records, end=first + count)
+    packets = [Loose([Record(offset, message(offset)) for offset in range(first, first + count)])]
+    return Run("sites", 0, first=first, next=first + count, packets=packets, end=first + count)
 
 
 class Ended(Exception):
@@ -68,7 +68,8 @@ class GatedLog:
         """Nothing to let go of."""
 
     def restored(self) -> Run:
-        return Run("changelog", 0, first=0, next=len(self.changelog), records=self.changelog, end=len(self.changelog))
+        packets = [Loose(self.changelog)] if self.changelog else []
+        return Run("changelog", 0, first=0, next=len(self.changelog), packets=packets, end=len(self.changelog))
 
 
 class HandSource:
@@ -238,7 +239,7 @@ def test_the_fullest_partition_counts_when_all_together_hold_too_much(
     drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backlog on many partitions is bounded as a whole, not only on each."""
-    monkeypatch.setattr(table_module, "WAITING_RECORDS", 5)
+    monkeypatch.setattr(table_module, "WAITING_BYTES", 5 * len(message(0)))
 
     async def scenario(bench: Bench) -> None:
         await bench.own()

@@ -13,7 +13,7 @@ from aggregators.sites import Sites
 from processors.driver import STEPS, Driver
 from processors.epoch import STAMP_KEY, Stamp
 from processors.partition import BEHIND_EPOCH_S, start_position
-from processors.run import Record, Run
+from processors.run import Loose, Record, Run
 from schemas.errors import StateError
 from schemas.sites import SITES, SiteEvent
 
@@ -34,7 +34,8 @@ def a_driver(memory: Memory | None = None) -> Driver[SiteEvent]:
 
 
 def run_of(driver: Driver[SiteEvent], first: int, next: int) -> Run:
-    return Run("sites", 0, first=first, next=next, records=driver.log.input[first:next], end=len(driver.log.input))
+    packets = [Loose(driver.log.input[first:next])]
+    return Run("sites", 0, first=first, next=next, packets=packets, end=len(driver.log.input))
 
 
 def test_a_run_that_is_counted_already_changes_nothing() -> None:
@@ -62,7 +63,7 @@ def test_a_run_above_the_position_is_refused() -> None:
 def test_a_run_without_records_moves_the_position_and_opens_no_epoch() -> None:
     """Transaction markers and aborted records in the input cost no transaction of ours."""
     driver = a_driver()
-    assert driver.partition.accept(Run("sites", 0, first=0, next=3, records=[], end=3))
+    assert driver.partition.accept(Run("sites", 0, first=0, next=3, packets=[], end=3))
     assert driver.partition.position == driver.partition.durable_offset == 3
     assert driver.partition.seal() is None
 
