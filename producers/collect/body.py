@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from producers.collect.unpack import Damaged, Unpacker
@@ -98,9 +97,11 @@ class Body:
         if over:
             self._refuse(413, f"the body is over {self._max_body} bytes (--max-body)")
         elif self._size - self._reading.offset > LONGEST_BYTES:
-            yield from self._parse(self._reading.end())
+            lines = self._reading.end()
+            yield from self._parse(lines, f"the record is over {LONGEST_BYTES} bytes and was not read to its end")
 
-    def _parse(self, lines: Lines) -> Iterator[tuple[Parsed, int]]:
+    def _parse(self, lines: Lines, torn: str = "") -> Iterator[tuple[Parsed, int]]:
+        """Parse lines; ``torn`` says why the last one has no end."""
         if lines.huge:
             first = lines.huge[0]
             count = bisect_left(lines.numbers, first.number)
@@ -108,7 +109,9 @@ class Body:
         if not lines.values and not lines.huge:
             return
         parsed = self._reading.parse(lines)
-        parsed = replace(parsed, rejected=sorted(parsed.rejected, key=lambda rejected: rejected.line))
+        if torn:
+            parsed.rejected[0] = parsed.rejected[0]._replace(reason=torn)
+        parsed.rejected.sort(key=lambda rejected: rejected.line)
         for rejected in parsed.rejected[: MOST_ERRORS - len(self.errors)]:
             self.errors.append((rejected.line, rejected.reason))
         if lines.huge:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import socket
 import time
@@ -56,8 +57,8 @@ STALLED_S = 10.0
 """After how long without an acknowledgement new requests are refused."""
 ANSWER_S = 30.0
 """How long a body that was read waits for the broker."""
-STOP_S = 5.0
-"""The same, when the server stops."""
+STOP_S = 4.0
+"""And how long at the most when the server stops."""
 STOPPING = "the server is stopping"
 BACK_S = {429: 5, 503: 10}
 """What ``Retry-After`` says."""
@@ -131,10 +132,11 @@ class Collector:
         self._streams: dict[str, _Stream] = {}
         self._opening: dict[str, asyncio.Task[_Stream]] = {}
         self._pumps: set[asyncio.Task[None]] = set()
-        self._waiting: set[asyncio.Timeout] = set()
+        self._for_client: set[asyncio.Timeout] = set()
+        self._for_broker: set[asyncio.Timeout] = set()
         self._held = 0
         self._requests = 0
-        self._stopping = False
+        self._stop_at = math.inf
         self._empty = asyncio.Event()
         self._empty.set()
         self._runner: web.ServerRunner | None = None
@@ -169,14 +171,16 @@ class Collector:
         return host, int(bound.getsockname()[1])
 
     async def stop(self) -> None:
-        """Take no more, answer every open request with what was taken of it, and close; some seven seconds at most."""
-        self._stopping = True
+        """Take no more, answer every open request with what was taken of it, and close; within seven seconds."""
+        self._stop_at = asyncio.get_running_loop().time() + STOP_S
         runner = self._runner
         if runner is not None:
             for site in list(runner.sites):
                 await site.stop()
-        for limit in list(self._waiting):
+        for limit in list(self._for_client):
             limit.reschedule(0)
+        for limit in list(self._for_broker):
+            limit.reschedule(self._stop_at)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S + 1):
                 await self._empty.wait()
@@ -186,6 +190,10 @@ class Collector:
             pump.cancel()
         for stream in self._streams.values():
             stream.intake.fail(StreamgaugeError("the server has stopped"))
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop_at < math.inf
 
     # -- requests
 
@@ -207,7 +215,7 @@ class Collector:
             self._notice(f"{origin}: internal error: {type(error).__name__}: {error}")
             response = _response(500, 0, 0, [], "internal error; nothing is known of what was taken")
             response.force_close()
-        response.headers["X-Request-Id"] = origin
+        response.headers.update({"X-Request-Id": origin, "Server": "streamgauge"})
         if self._stopping:
             response.force_close()
         self._detail(f"{origin} {request.method} {request.path!r} {response.status} in {time.time() - began:.3f} s")
@@ -277,7 +285,7 @@ class Collector:
             upload = Upload(content, body, stream.intake, origin, stream.opened.form)
             try:
                 status, reason = await self._run(upload, body)
-                if not await upload.acknowledged(STOP_S if self._stopping else ANSWER_S):
+                if not await upload.acknowledged(self._patience):
                     status, reason = 503, "the broker does not answer"
             except StreamgaugeError as error:
                 status, reason = 503, str(error)
@@ -314,11 +322,22 @@ class Collector:
     async def _until_stopped(self) -> AsyncGenerator[None]:
         """Within, waiting ends by TimeoutError when the server stops."""
         async with asyncio.timeout(0 if self._stopping else None) as limit:
-            self._waiting.add(limit)
+            self._for_client.add(limit)
             try:
                 yield
             finally:
-                self._waiting.discard(limit)
+                self._for_client.discard(limit)
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncGenerator[None]:
+        """Within, waiting ends by TimeoutError when the broker takes too long."""
+        latest = asyncio.get_running_loop().time() + ANSWER_S
+        async with asyncio.timeout_at(min(latest, self._stop_at)) as limit:
+            self._for_broker.add(limit)
+            try:
+                yield
+            finally:
+                self._for_broker.discard(limit)
 
     def hold(self, more: int, body: Body) -> None:
         """Note that ``body`` keeps ``more`` bytes in memory than before.
@@ -419,7 +438,7 @@ def _response(
     if reason:
         told["error"] = reason
     response = web.Response(status=status, text=json.dumps(told) + "\n", content_type="application/json")
-    response.headers.update({"Server": "streamgauge", **(headers or {})})
+    response.headers.update(headers or {})
     if status in BACK_S:
         response.headers["Retry-After"] = str(BACK_S[status])
     return response

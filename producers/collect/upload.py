@@ -5,7 +5,7 @@ How a request is answered:
     upload = Upload(request.content, body, intake, origin)
     await upload.run()                                # may be cancelled: the server stops, the client goes away
     upload.drain()                                    # then: what had come is taken all the same
-    await upload.acknowledged(patience_s)
+    await upload.acknowledged(patience)
     upload.accepted, upload.line                      # everything before that line is on the broker
 
 What is read goes out in pieces, none of which is waited for; only at the end all of them are.
@@ -14,7 +14,8 @@ What is read goes out in pieces, none of which is waited for; only at the end al
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from producers.collect.body import Body
@@ -116,11 +117,11 @@ class Upload:
                 return
             self._take(block)
 
-    async def acknowledged(self, patience_s: float) -> bool:
+    async def acknowledged(self, patience: Callable[[], AbstractAsyncContextManager[None]]) -> bool:
         """Wait until the broker has everything that was sent; False when it does not get on.
 
         Args:
-            patience_s: how long it may take for a part.
+            patience: makes what each part is waited for in; it raises TimeoutError when that takes too long.
 
         Raises:
             StreamgaugeError: it will not have all of it, ever.
@@ -128,7 +129,7 @@ class Upload:
         self._settle()
         for ticket in self._ledger.tickets:
             try:
-                async with asyncio.timeout(patience_s):
+                async with patience():
                     await self._intake.acknowledged(ticket)
             except TimeoutError:
                 return False
