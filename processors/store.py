@@ -100,8 +100,7 @@ class RocksStore:
         try:
             db = Rdict(str(path), _options(memory))
         except Exception as error:
-            # rocksdict raises bare Exception; RocksDB's own words tell the kinds apart.
-            if "Corruption" in str(error) or "checksum" in str(error):
+            if _is_damage(error):
                 return None, str(error)
             raise StateError(f"the state at {path} cannot be opened: {error}") from error
         try:
@@ -153,7 +152,8 @@ class RocksStore:
         """Write committed rows and the changelog offset of the last of them, at once.
 
         Raises:
-            StateError: the disk is full or failed; nothing of it is written, and a restart restores it.
+            StateError: the disk is full or failed, or RocksDB met a table that is damaged; nothing of it is written,
+                and a restart restores it.
         """
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
@@ -165,18 +165,19 @@ class RocksStore:
         put(OFFSET_KEY, b"%d" % offset)
         self._put_alive(batch)
         crash_points.soon("in-store")
-        try:
-            self._db.write(batch)
-        except Exception as error:
-            raise StateError(f"the state at {self.path} cannot be written: {error}; free space and restart") from error
+        self._write(batch)
         self.offset = offset
 
     def keep_alive(self) -> None:
-        """Note that the store is up to date now, though nothing was written for a while."""
+        """Note that the store is up to date now, though nothing was written for a while.
+
+        Raises:
+            StateError: as `write`.
+        """
         batch = WriteBatch(raw_mode=True)
         self._put_alive(batch)
         if not batch.is_empty():
-            self._db.write(batch)
+            self._write(batch)
 
     def close(self) -> None:
         """Flush and close; what cannot be flushed is in the changelog."""
@@ -184,6 +185,15 @@ class RocksStore:
             self._db.close()
         except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
             log.warning("local state not flushed", extra={"path": str(self.path), "reason": str(error)})
+
+    def _write(self, batch: WriteBatch) -> None:
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            # A table that nobody reads is met by compaction, whose failure RocksDB tells whoever writes next.
+            if _is_damage(error):
+                raise self._spoilt(error) from error
+            raise StateError(f"the state at {self.path} cannot be written: {error}; free space and restart") from error
 
     def _get(self, key: bytes) -> bytes | None:
         try:
@@ -209,6 +219,11 @@ class RocksStore:
         return StateError(
             f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog"
         )
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the copy is broken, rather than the machine: rocksdict raises bare exceptions, RocksDB's words differ."""
+    return any(word in str(error) for word in ("Corruption", "checksum", "No such file"))
 
 
 def _options(memory: StoreMemory) -> Options:

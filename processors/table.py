@@ -410,9 +410,10 @@ class PartitionTable(Generic[R]):
 
     def keep_alive(self) -> None:
         """Note in each store that is up to date that it is: a store away for too long is thrown away."""
-        for slot in self.slots.values():
-            if slot.store is not None and slot.life.state in (State.ACTIVE, State.STANDBY):
-                slot.store.keep_alive()
+        with self._or_fail():
+            for slot in self.slots.values():
+                if slot.store is not None and slot.life.state in (State.ACTIVE, State.STANDBY):
+                    slot.store.keep_alive()
 
     # -- what others may know
 

@@ -114,6 +114,47 @@ def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(tmp_pat
     store.close()
 
 
+def test_a_file_that_is_lost_makes_the_store_anew(tmp_path: Path, memory: StoreMemory) -> None:
+    """Whichever it is: without it RocksDB opens nothing, today or later."""
+    for lost in ("MANIFEST-*", "CURRENT", "*.sst"):
+        path = tmp_path / lost[:4]
+        for offset in (5, 6):
+            store = RocksStore.open(path, memory)
+            store.write({b"a": b"%d" % offset}, offset)
+            store.close()
+        files = list(path.glob(lost))
+        assert files
+        for file in files:
+            file.unlink()
+        store = RocksStore.open(path, memory)
+        assert (store.offset, store.get(b"a")) == (-1, None)
+        store.close()
+
+
+def test_damage_that_only_compaction_meets_spoils_the_store(tmp_path: Path, memory: StoreMemory) -> None:
+    """It would fail again after each restart, and no space that is freed would help."""
+    path = tmp_path / "0"
+
+    def overwrite(times: int) -> None:
+        for offset in range(times):
+            store = RocksStore.open(path, memory)
+            try:
+                store.write({b"%05d" % n: os.urandom(200) for n in range(2000)}, offset)
+            finally:
+                store.close()  # makes a table; the fourth one makes RocksDB compact
+
+    overwrite(2)
+    table = min(path.glob("*.sst"))
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    with pytest.raises(StateError, match="a restart restores it"):
+        overwrite(100)
+    store = RocksStore.open(path, memory)
+    assert store.offset == -1
+    store.close()
+
+
 def test_a_store_that_was_away_too_long_is_thrown_away(
     tmp_path: Path, memory: StoreMemory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
