@@ -25,6 +25,7 @@ import orjson
 from tests.bench import cases, latency, recovery
 from tests.bench.cases import Bench
 from tests.bench.figures import Table, machine
+from tests.bench.streams import case as streams
 
 CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "drain": cases.drain,
@@ -33,7 +34,10 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "budget": cases.budget,
     "recovery": recovery.recovery,
     "latency": latency.latency,
+    **streams.CASES,
 }
+GROUPS = {"streams": tuple(streams.CASES)}
+"""Cases that one word names."""
 
 
 def main() -> int:
@@ -42,10 +46,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measure the worker.",
-        epilog=f"cases:\n{about}",
+        epilog=f"cases:\n{about}\n  streams    {', '.join(streams.CASES)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="default: all of them")
+    parser.add_argument("case", nargs="*", choices=[*CASES, *GROUPS, []], help="default: all of them")
     parser.add_argument("--events", type=int, default=2_000_000, help="of the usual backlog (default: 2000000)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where inputs lie and stay (default: nowhere)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md and bench.json there")
@@ -56,7 +60,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as folder:
             bench = Bench(Path(folder), options.events, options.keep)
-            for name in options.case or CASES:
+            for name in [name for word in options.case or CASES for name in GROUPS.get(word, (word,))]:
                 begin = time.monotonic()
                 tables = CASES[name](bench)
                 for table in tables:

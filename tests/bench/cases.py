@@ -81,15 +81,14 @@ def drain(bench: Bench) -> list[Table]:
         rig.uncount()
         arguments = rig.cluster.bootstrap, str(rig.folder / "split"), str(bench.events)
         split: dict[str, float] = module("tests.bench.split", *arguments)["cpu_s"]
-    return [_beside(before, after, loading, drained, start), _written(drained), _split(split, bench.events), idle]
+    return [_beside(before, after, loading, drained, start), _written(drained), split_table(split, bench.events), idle]
 
 
 def _idle(rig: Rig) -> tuple[float, Table]:
     """A worker without anything to do: the CPU of its start, and what it takes then."""
     begin = time.monotonic()
-    tree = rig.start()
-    rig.wait_until_ready()
-    ready_s, start_s = time.monotonic() - begin, tree.cpu_s()
+    tree, start_s = rig.start_idle()
+    ready_s = time.monotonic() - begin
     time.sleep(1.0)
     begin, cpu_s = time.monotonic(), tree.cpu_s()
     time.sleep(IDLE_S)
@@ -141,7 +140,8 @@ def _written(drained: Drained) -> Table:
     )
 
 
-def _split(cpu_s: dict[str, float], events: int) -> Table:
+def split_table(cpu_s: dict[str, float], events: int, stream: str = "sites") -> Table:
+    """Where an engine's CPU goes, by stage."""
     counted = sum(cpu_s.values()) - cpu_s[START]
     rows: list[tuple[Cell, ...]] = [
         (stage, seconds / events * 1e6, "" if stage == START else f"{seconds / counted:.0%}")
@@ -153,7 +153,7 @@ def _split(cpu_s: dict[str, float], events: int) -> Table:
         "consumer, librdkafka and RocksDB as the kernel counts them (`tests/bench/split.py`)."
     )
     return Table(
-        f"Where an engine's CPU goes, the same {events:,} events",
+        f"Where an engine's CPU goes, the same {events:,} events" + f" of {stream}" * (stream != "sites"),
         ("stage", "CPU s per million events", "share"),
         rows,
         [note],

@@ -33,7 +33,7 @@ class Inputs:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def many_sites(self, events: int, sites: int) -> Path:
         """Events of ``sites`` sites, a few of them large and many small (their share falls as a square root)."""
@@ -44,10 +44,10 @@ class Inputs:
         return self._made(f"equal-{events}-{each}.jsonl", events, lambda rng: int(rng.random() * (events // each)))
 
     def _made(self, name: str, events: int, site: Callable[[random.Random], int]) -> Path:
-        path = self._folder / name
+        path = self.folder / name
         if path.exists():
             return path
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         rng = random.Random(name)  # two files share no id: their events are not each other's repetitions
         unfinished = path.with_suffix(".part")
         with unfinished.open("wb") as file:

@@ -18,7 +18,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -28,7 +28,9 @@ from confluent_kafka.admin import AdminClient
 from ops.topics import ensure
 from ops.worker import directory
 from processors.store import RocksStore, StoreMemory
+from schemas.schema import Schema
 from schemas.sites import SITES
+from schemas.wire import merge_topics
 from tests.bench.measure import Cost, Tree, core, timed
 from tests.cluster import Cluster
 from tests.progress import Progress
@@ -51,7 +53,7 @@ class Drained:
     Args:
         cost: from the worker's start, which is part of it, until everything is durable.
         counters: what the engine says that it did.
-        changelog_bytes: of the changelog in the broker's directory, compressed as it was sent.
+        changelog_bytes: of the changelogs in the broker's directory, compressed as they were sent.
         state_bytes: of all rows, keys and values, without what compression saves.
     """
 
@@ -61,19 +63,28 @@ class Drained:
     state_bytes: int = 0
 
 
+class Written(NamedTuple):
+    """What lies in a topic."""
+
+    entries: int
+    nbytes: int
+
+
 class Rig:
-    """A broker with the topics of `sites`, and what is run against it.
+    """A broker with the topics of a stream, and what is run against it.
 
     Args:
         folder: where everything lies; it must not exist yet.
         partitions: of the topics.
+        schema: of the stream.
     """
 
-    def __init__(self, folder: Path, partitions: int = 4) -> None:
+    def __init__(self, folder: Path, partitions: int = 4, schema: Schema[Any] = SITES) -> None:
         folder.mkdir(parents=True)
         self.folder = folder
-        self.cluster = Cluster(folder)
+        self.cluster = Cluster(folder, schema.name)
         self.partitions = partitions
+        self.schema = schema
 
     @contextmanager
     def running(self) -> Generator[Rig]:
@@ -81,7 +92,7 @@ class Rig:
         with core(measured=False):
             cluster = self.cluster.__enter__()
         try:
-            ensure(cluster.kafka, SITES, partitions=self.partitions)
+            ensure(cluster.kafka, self.schema, partitions=self.partitions)
             yield self
         finally:
             cluster.__exit__(*sys.exc_info())
@@ -93,12 +104,16 @@ class Rig:
 
     def progress(self) -> Progress:
         """How far the worker has counted."""
-        return Progress(self.kafka, SITES.topics)
+        return Progress(self.kafka, self.schema.topics)
 
-    def load(self, path: Path) -> Cost:
-        """Replay ``path`` into the input topic."""
+    def load(self, *paths: Path) -> Cost:
+        """Replay ``paths`` into the input topic."""
+        return self.send("replay", self.schema.name, *map(str, paths))
+
+    def send(self, *words: str) -> Cost:
+        """Run a command that sends records."""
         before = sum(self.progress().ends().values())
-        used = timed(self.cluster.command("replay", "sites", str(path), "--quiet"), measured=False)
+        used = timed(self.cluster.command(*words, "--quiet"), measured=False)
         return Cost(sum(self.progress().ends().values()) - before, *used)
 
     # -- the worker
@@ -108,6 +123,12 @@ class Rig:
         with core(measured=True):
             self.cluster.start_worker(WORKER, *options)
         return Tree(self.cluster.workers[WORKER].pid)
+
+    def start_idle(self) -> tuple[Tree, float]:
+        """Start the worker and wait until it is ready; its processes, and the CPU seconds that this took."""
+        tree = self.start()
+        self.wait_until_ready()
+        return tree, tree.cpu_s()
 
     def stop(self) -> None:
         """Stop the worker, orderly, and wait for its end."""
@@ -145,8 +166,20 @@ class Rig:
         cost = Cost(events, tree.cpu_s(), time.monotonic() - begin, tree.peak_mb())
         counters = self.counters()
         self.stop()
-        changelog = size_of(self.folder / "broker", f"{SITES.topics.changelog}-*/*.log")
-        return Drained(cost, counters, changelog, self._state_bytes())
+        return Drained(cost, counters, sum(self.written(name).nbytes for name in self.changelogs), self._state_bytes())
+
+    @property
+    def changelogs(self) -> list[str]:
+        """The changelogs of all stages."""
+        merging = [merge_topics(self.schema.name).changelog] if self.schema.merges else []
+        return [self.schema.topics.changelog, *merging]
+
+    def written(self, topic: str) -> Written:
+        """What lies in a topic: records, markers included, and bytes in the broker's directory."""
+        return Written(
+            sum(Progress(self.kafka, self.schema.topics._replace(input=topic)).ends().values()),
+            size_of(self.folder / "broker", f"{topic}-[0-9]*/*.log"),
+        )
 
     def _state_bytes(self) -> int:
         """What the stopped worker's stores hold."""
@@ -194,21 +227,26 @@ class Rig:
             )
 
     def uncount(self) -> None:
-        """Delete what was counted: state, changelog, summaries, the group's offsets. The input is counted anew.
+        """Delete what was counted: state, changelogs, what was published, offsets. The input is counted anew.
 
         The last worker must have left the group, as that of `drain` has.
         """
-        topics = [SITES.topics.changelog, SITES.topics.summaries]
+        counting = self.schema.topics
+        topics, groups = {counting.changelog, counting.summaries, counting.output, counting.rows} - {""}, {counting.app}
+        if self.schema.merges:
+            merging = merge_topics(self.schema.name)
+            topics.add(merging.changelog)
+            groups.add(merging.app)
         admin = AdminClient({**self.kafka, "log_level": "0"})
-        answers = {**admin.delete_topics(topics), **admin.delete_consumer_groups([SITES.topics.app])}
+        answers = {**admin.delete_topics(list(topics)), **admin.delete_consumer_groups(list(groups))}
         for answer in answers.values():
             answer.result()
         deadline = time.monotonic() + ANSWER_S
-        while not set(topics).isdisjoint(admin.list_topics(timeout=10).topics):
+        while not topics.isdisjoint(admin.list_topics(timeout=10).topics):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topics} are not gone after {ANSWER_S:g} s")
             time.sleep(LOOK_EVERY_S)
-        ensure(self.kafka, SITES, partitions=self.partitions)
+        ensure(self.kafka, self.schema, partitions=self.partitions)
         self.forget()
 
     def forget(self) -> None:

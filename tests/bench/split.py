@@ -1,6 +1,6 @@
 """Where an engine's CPU goes: one engine, in this process, with a stopwatch around each stage.
 
-    python -m tests.bench.split BOOTSTRAP STATE_DIR RECORDS     # {"events": …, "cpu_s": {"decode": …, …}}
+    python -m tests.bench.split BOOTSTRAP STATE_DIR RECORDS [STREAM]    # {"events": …, "cpu_s": {"decode": …, …}}
 
 Nothing is sampled or guessed. What the engine calls is wrapped here, from outside, and timed by the clock of the
 thread in which it runs, without the stages that it calls in turn; the kernel tells what each thread has used. So
@@ -10,6 +10,9 @@ the stages add up to the process, and what is left of a thread is what the threa
 * the epochs' threads and librdkafka's send the changelog and the summaries;
 * RocksDB's flush and compact;
 * the loop, less the stages, is Faust and asyncio, and what the engine does between the stages.
+
+Where a stream has a merging stage, that runs in the same process, as in a worker: `MERGE` is what it aggregates, and
+its fetching, decoding, changelog and store are added to those of counting.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +31,22 @@ import orjson
 import uvloop
 
 from aggregators.aggregator import Counting
-from ops.registry import stream
-from processors import Engine, EngineSettings
+from ops.registry import stream as stream_named
+from ops.worker.stages import stages_of
+from processors import EngineSettings
 from processors.partition import Partition
 from processors.store import RocksStore
 from schemas.decode import RunDecoder
+from sinks.merge import Merge
 
 PARTITIONS = 4
 LOOK_EVERY_S = 0.05
 TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 
 START, FETCH, DECODE, AGGREGATE = "start", "fetch", "decode", "aggregate"
-SUMMARIES, CHANGELOG, STORE, REST = "summaries", "changelog", "store", "Faust, asyncio"
-STAGES = (FETCH, DECODE, AGGREGATE, SUMMARIES, CHANGELOG, STORE, REST)
+PARTIALS, MERGE, SUMMARIES = "partials", "merge", "summaries"
+CHANGELOG, STORE, REST = "changelog", "store", "Faust, asyncio"
+STAGES = (FETCH, DECODE, AGGREGATE, PARTIALS, MERGE, SUMMARIES, CHANGELOG, STORE, REST)
 
 
 class Stopwatch:
@@ -94,37 +100,48 @@ def _purpose(python_name: str, name: str) -> str:
     return FETCH if python_name.startswith("Thread-") else REST  # mode leaves the consumer's thread unnamed
 
 
-async def measure(bootstrap: str, state_dir: Path, records: int) -> dict[str, Any]:
-    """Run an engine until it has counted ``records``, and stop it; its CPU seconds by stage."""
-    sites = stream("sites")
-    aggregator = sites.aggregator(Counting())
+async def measure(bootstrap: str, state_dir: Path, records: int, name: str) -> dict[str, Any]:
+    """Run the stages of a stream until they have counted ``records`` and merged that; CPU seconds by stage."""
+    stream = stream_named(name)
+    aggregator = stream.aggregator(Counting())
     watch = Stopwatch()
     watch.wrap(RunDecoder, "decode", DECODE)
     watch.wrap(aggregator, "update", AGGREGATE)
-    watch.wrap(aggregator, "summary", SUMMARIES)
+    watch.wrap(aggregator, "summary", PARTIALS if stream.schema.merges else SUMMARIES)
+    watch.wrap(Merge, "update", MERGE)
+    watch.wrap(Merge, "summary", MERGE)
+    watch.wrap(Partition, "_partial", PARTIALS)
     watch.wrap(Partition, "_summary", SUMMARIES)
+    watch.wrap(Partition, "_revised", SUMMARIES)
     for method in ("get", "write"):
         watch.wrap(RocksStore, method, STORE)
     settings = EngineSettings({"bootstrap.servers": bootstrap}, state_dir, "bench", "bench-0", PARTITIONS)
     start_s = time.process_time()
-    engine = Engine(sites.schema, aggregator, settings)
-    running = asyncio.ensure_future(engine.run())
-    while engine.counters.get("records", 0) < records:
+    stages = stages_of(stream.schema, aggregator, settings)
+    running = asyncio.ensure_future(stages.run())
+    while not _done(stages.counters, records, merges=stream.schema.merges):
         if running.done():
             await running
         await asyncio.sleep(LOOK_EVERY_S)
     cpu_s = watch.stages()  # before the stop: threads that have ended tell nothing
-    engine.stop()
+    stages.stop()
     await running
     cpu_s[REST] -= start_s
-    return {"events": records, "cpu_s": {START: start_s, **cpu_s}}
+    return {"events": records, "cpu_s": {START: start_s, **{stage: s for stage, s in cpu_s.items() if s}}}
+
+
+def _done(counters: Mapping[str, float], records: int, *, merges: bool) -> bool:
+    """Whether so many records are counted, and what was published of them is merged."""
+    if counters.get("records", 0) < records:
+        return False
+    return not merges or counters["merged_partials"] >= counters["summaries"]
 
 
 def main() -> None:
     """Measure against the broker and the state directory that the command line names."""
-    bootstrap, state_dir, records = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    bootstrap, state_dir, records, *stream = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(measure(bootstrap, state_dir, records))
+        found = runner.run(measure(bootstrap, Path(state_dir), int(records), *(stream or ["sites"])))
     sys.stdout.write(orjson.dumps(found).decode() + "\n")
     sys.stdout.flush()
     os._exit(0)  # threads of Kafka clients are of no further interest
