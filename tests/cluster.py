@@ -198,6 +198,13 @@ class Cluster:
                 kill(victim)
         return f"kill -9 {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims) or 'none was running'})"
 
+    def lose_worker(self, name: str) -> str:
+        """Kill the worker called ``name``, as the loss of its machine would: it does not come back."""
+        with self._lock:
+            done = self.kill_worker(name, "both")
+            self.workers.pop(name).wait()
+        return f"{done}, for good"
+
     def stop_worker(self, name: str) -> str:
         """Stop the worker called ``name`` for good, as SIGTERM does, and forget it."""
         with self._lock:
