@@ -68,14 +68,17 @@ faults: install ## kill workers and broker under load; every summary must come o
 	@$(BIN)/python -m pytest -s tests/faults $(if $(SEED),--seed $(SEED))
 
 bench: install ## measure: worker CPU a million events, its split, memory, hot sites … (half an hour; CASE=drain: one)
-	@$(BIN)/python -m tests.bench $(CASE) $(if $(EVENTS),--events $(EVENTS))
+	@$(BIN)/python -m tests.bench $(CASE) $(if $(EVENTS),--events $(EVENTS)) $(if $(OUT),--out $(OUT))
 
-lock: install ## both lock files from pyproject.toml (what is locked stays; remove a lock to choose anew)
+lock: install ## all lock files, the peers' too (what is locked stays; remove a lock to choose anew)
 	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install --quiet uv; }
 	@build/lock/bin/uv pip compile pyproject.toml --group dev --generate-hashes --universal \
 	    --python-version 3.11 --no-emit-index-url --no-header --quiet -o requirements.lock
 	@build/lock/bin/uv pip compile pyproject.toml --constraint requirements.lock --generate-hashes --universal \
 	    --python-version 3.11 --no-emit-index-url --no-header --quiet -o requirements-runtime.lock
+	@for asked in tests/bench/peers/*/requirements.in; do \
+	    build/lock/bin/uv pip compile $$asked --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
+	        --no-header --no-annotate --quiet -o $${asked%.in}.lock; done
 
 audit: install ## ask the vulnerability database about every locked package
 	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; }

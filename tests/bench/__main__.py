@@ -25,6 +25,7 @@ import orjson
 from tests.bench import cases, latency, recovery
 from tests.bench.cases import Bench
 from tests.bench.figures import Table, machine
+from tests.bench.peers import case as peers
 from tests.bench.streams import case as streams
 
 CASES: dict[str, Callable[[Bench], list[Table]]] = {
@@ -35,6 +36,7 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "recovery": recovery.recovery,
     "latency": latency.latency,
     **streams.CASES,
+    "peers": peers.peers,
 }
 GROUPS = {"streams": tuple(streams.CASES)}
 """Cases that one word names."""
@@ -81,6 +83,10 @@ def write(folder: Path, events: int, found: dict[str, list[Table]]) -> None:
     (folder / "bench.json").write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
     text = "\n\n".join(table.markdown() for tables in found.values() for table in tables)
     (folder / "bench.md").write_text(f"{text}\n")
+    for name, tables in found.items():
+        for table in tables:
+            if table.picture:
+                (folder / f"{name}.svg").write_text(table.picture)
 
 
 def say(line: str) -> None:

@@ -33,12 +33,14 @@ class Table:
         columns: their heads; the first one names the rows.
         rows: a cell for each column.
         notes: sentences below the table.
+        picture: the table as a picture, SVG; empty where there is none.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[Cell, ...]]
     notes: Sequence[str] = field(default=())
+    picture: str = ""
 
     def markdown(self) -> str:
         """The table as DESIGN.md shows it."""

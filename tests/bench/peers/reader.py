@@ -1,0 +1,122 @@
+"""Summaries as a reader gets them: the newest of each site, and how far they are from the right answer.
+
+    with Reader(kafka, topic, partitions=4) as reader:
+        until(lambda: reader.is_right(loader.answer), …)
+    wrong = read(kafka, topic, 4).wrong(loader.answer)      # all there is, from the beginning to the end
+
+Committed ones only, where there are transactions. Moments are the broker's, which stamps records when it appends them.
+"""
+
+# pyright: reportPrivateUsage=false
+# (librdkafka's codes only look private)
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from tests.bench.peers.answer import Answer
+
+AT_ONCE = 10_000
+WAIT_S = 0.02
+
+
+class Reader:
+    """Reads a topic of summaries from its beginning, in a thread of its own.
+
+    Args:
+        kafka: client properties.
+        topic: of the summaries.
+        partitions: of the topic.
+    """
+
+    def __init__(self, kafka: Mapping[str, str], topic: str, partitions: int) -> None:
+        self.newest: dict[str, tuple[int, int]] = {}
+        """Messages and visitors by site."""
+        self.messages = 0
+        """Of all sites."""
+        self.records = 0
+        self.broken: Exception | None = None
+        self.unread = set(range(partitions))
+        """Partitions of which the end was never reached."""
+        self._arrived: list[tuple[float, float]] = []
+        self._consumer = Consumer(
+            {
+                **kafka,
+                "group.id": "tests-bench-peers",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+                "log_level": 0,
+            }
+        )
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reader")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def wrong(self, answer: Answer) -> dict[str, tuple[tuple[int, int] | None, tuple[int, int]]]:
+        """What the newest summary says of a site and what is right, where they differ."""
+        sites = answer.sites.keys() | self.newest.keys()
+        return {site: (self.newest.get(site), answer.of(site)) for site in sites if not self._fits(site, answer)}
+
+    def is_right(self, answer: Answer) -> bool:
+        """Whether the newest summaries are the answer."""
+        return self.messages == answer.messages and all(self._fits(site, answer) for site in answer.sites)
+
+    def first_after(self, moment: float) -> float | None:
+        """When the first summary arrived that the broker took in after ``moment``; both as `time.time` has it."""
+        return next((arrived for arrived, appended in list(self._arrived) if appended > moment), None)
+
+    def _fits(self, site: str, answer: Answer) -> bool:
+        return self.newest.get(site) == answer.of(site)
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.is_set():
+                self._take(self._consumer.consume(AT_ONCE, WAIT_S))
+        except Exception as error:  # noqa: BLE001 - whoever reads its summaries raises it
+            self.broken = error
+
+    def _take(self, messages: Sequence[Message]) -> None:
+        now, appended = time.time(), 0.0
+        for message in messages:
+            error = message.error()
+            if error is None:
+                appended = max(appended, message.timestamp()[1] / 1000)
+                self._see(message.value())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.unread.discard(message.partition() or 0)
+            else:
+                raise KafkaException(error)
+        if appended:
+            self._arrived.append((now, appended))
+
+    def _see(self, value: bytes | None) -> None:
+        if value is None:
+            return
+        self.records += 1
+        summary: dict[str, Any] = orjson.loads(value)
+        if summary.get("diff") == -1:  # Pathway takes back what it said before
+            return
+        site, counts = summary["site_id"], (summary["messages"], summary["visitors"])
+        before = self.newest.get(site)
+        self.newest[site] = counts
+        self.messages += counts[0] - (before[0] if before else 0)

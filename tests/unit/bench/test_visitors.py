@@ -1,0 +1,96 @@
+"""The plug-in of the comparison: messages and distinct visitors of each site, against a reference of three lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregators import laws
+from aggregators.aggregator import WRONG_PARTITION, Batch
+from aggregators.blocks import Sizes as PileSizes
+from aggregators.names import Sizes
+from aggregators.rows import MemoryStore, Rows
+from processors.driver import STEPS, Driver
+from schemas.wire import partition_of
+from tests.bench.peers.ours.streamgauge_visitors import SCHEMA, Event, Visitors
+
+SMALL = Sizes(page=2, known=4, pile=PileSizes(unit=2, fan=2, old_level=1, top_level=2, page=2, times_page=2))
+"""So that a few visitors are many: several pages, and more than memory holds."""
+
+events = st.lists(
+    st.builds(
+        Event,
+        type=st.sampled_from(["message", "message", "message", "status"]),
+        sender=st.one_of(st.integers(0, 12).map(str), st.sampled_from(["", "a\0b", "ä", "a\nb"])),
+        site_id=st.sampled_from(["7", "8", "", "sé"]),
+    ),
+    max_size=60,
+)
+cuts = st.sets(st.integers(0, 60))
+VIEWS = [("state", {})]
+
+
+def reference(records: Sequence[Event]) -> dict[str, dict[str, object]]:
+    senders: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if record.type == "message":
+            senders[record.site_id].append(record.sender)
+    return {s: {"site_id": s, "messages": len(who), "visitors": len(set(who))} for s, who in senders.items()}
+
+
+@given(records=events, where=cuts)
+def test_every_summary_is_the_references(records: list[Event], where: set[int]) -> None:
+    found = laws.outcome(Visitors(SMALL), records, where, views=VIEWS)
+    assert found.summaries == reference(records)
+    for (site, _, _), state in found.answers.items():
+        who = [record.sender for record in records if record.type == "message" and record.site_id == site]
+        assert state == {"site_id": site, "messages": len(who), "visitors": list(dict.fromkeys(who))}
+
+
+@given(records=events, where=cuts)
+def test_any_split_leaves_the_same_rows(records: list[Event], where: set[int]) -> None:
+    laws.split(Visitors(SMALL), records, where, views=VIEWS)
+
+
+@given(records=events, where=cuts)
+def test_forgetting_what_is_kept_changes_nothing(records: list[Event], where: set[int]) -> None:
+    laws.forgetting(Visitors(SMALL), records, where, views=VIEWS)
+
+
+@given(records=events, order=st.randoms(use_true_random=False))
+def test_any_order_gives_the_same_summaries(records: list[Event], order: Random) -> None:
+    shuffled = list(records)
+    order.shuffle(shuffled)
+    laws.order(Visitors(SMALL), records, shuffled)
+
+
+def test_a_site_of_another_partition_is_refused_and_leaves_nothing() -> None:
+    """Its statuses are nothing to refuse: they are not counted anywhere."""
+    home = partition_of(b"7", 4)
+    rows = Rows(MemoryStore(), partition=(home + 1) % 4, partitions=4)
+    ours = next(site for site in map(str, range(100)) if partition_of(site.encode(), 4) == rows.partition)
+    batch = [Event("message", "anna", ours), Event("message", "bert", "7"), Event("status", "otto", "7")]
+    changes = Visitors().update(rows, Batch(batch, ()))
+    assert (list(changes.entities), changes.refused) == ([ours], [(1, WRONG_PARTITION)])
+    assert list(Visitors().keys(rows)) == [ours]
+
+
+def test_no_crash_at_any_step_counts_twice_or_not_at_all() -> None:
+    """The engine's promise holds for a plug-in, which does nothing for it."""
+    line = b'{"id":"x","type":"message","from":"v%d","site_id":"7","timestamp":1,"data":{"message":"m"}}'
+    for step in STEPS:
+        driver = Driver(SCHEMA, Visitors())
+        for first in (0, 5):
+            driver.send(*(line % (first + number) for number in range(5)))
+            driver.read()
+            driver.clock.now += 1.0
+            driver.crash(step)
+            driver.read()
+            driver.clock.now += 1.0
+            driver.end_epoch()
+        newest = driver.newest["7"]
+        assert (newest["messages"], newest["visitors"]) == (10, 10)
