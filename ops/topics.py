@@ -169,18 +169,26 @@ def _stream_count(topics: list[Topic], have: Mapping[str, TopicMetadata], asked:
     if len(set(shared.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in shared.items())
         raise TopicMismatch(
-            f"the topics of a stream must have one partition count, but {listed}; "
-            "delete the one that is wrong (kafka-topics --delete) and run: streamgauge topics create"
+            f"the topics of a stream must have one partition count, but {listed}; delete one that was made wrong "
+            f"(kafka-topics --delete) and run: streamgauge topics create. {_way_to_change(topics[0].name)}"
         )
     found = next(iter(shared.values()), None)
     if asked is not None and found is not None and asked != found:
         raise TopicMismatch(
-            f"{', '.join(shared)} have {found} partitions, not {asked}; the count of a stream with state cannot be "
-            "changed: delete its topics first, or leave --partitions away"
+            f"{', '.join(shared)} have {found} partitions, not {asked}; leave --partitions away. "
+            f"{_way_to_change(topics[0].name)}"
         )
     if counts.get(WORKERS, 1) != 1:
         raise TopicMismatch(f"{WORKERS} has {counts[WORKERS]} partitions, not 1; delete it, and it is made anew")
     return found or asked or DEFAULT_PARTITIONS
+
+
+def _way_to_change(stream: str) -> str:
+    """Keys lie, and have their state, where the count of their time put them; so all of it goes."""
+    return (
+        f"To change the count of a stream: stop its workers, delete its topics and the directories {stream} below "
+        f"DATA/workers, run: streamgauge topics create {stream} --partitions N, and replay its input"
+    )
 
 
 def _check_config(admin: AdminClient, topics: list[Topic]) -> None:

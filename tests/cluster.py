@@ -270,6 +270,7 @@ class Cluster:
 
     def pause_broker(self, seconds: float) -> str:
         """Stop the broker (SIGSTOP), as a machine does that swaps or migrates, and resume it ``seconds`` later."""
+        self.settle()  # it may have been killed a moment ago
         pid = self.broker.pid
         os.kill(pid, signal.SIGSTOP)
         try:
