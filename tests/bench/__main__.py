@@ -2,10 +2,11 @@
 
     make bench                                       # all of it: a quarter of an hour on two cores
     python -m tests.bench drain --events 200000      # one case, small
-    python -m tests.bench hot --keep /tmp/inputs     # the inputs stay there for the next time    make bench CASE=peers OUT=build/bench            # beside other engines, with a picture
+    python -m tests.bench hot --keep /tmp/inputs     # the inputs stay there for the next time
+    make bench CASE=peers OUT=build/bench            # beside other engines, with a picture
 
-Tables go to stdout as Markdown, the same to ``--out DIR`` as ``bench.md``, ``bench.json`` and pictures. Whatever was started is
-stopped at the end, after Ctrl-C too.
+Tables go to stdout as Markdown, the same to ``--out DIR`` as ``bench.md``, ``bench.json`` and pictures. Whatever
+was started is stopped at the end, after Ctrl-C too.
 """
 
 from __future__ import annotations
