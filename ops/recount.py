@@ -46,6 +46,7 @@ class Recount:
         self._rows = Rows(self._store)
         self._waiting: list[bytes] = []
         self._entities: set[str] = set()
+        self._published: dict[bytes, dict[str, Any] | None] = {}
 
     def read(self, path: str, progress: Callable[[Source], None] = lambda _: None) -> None:
         """Count the file or directory ``path``; ``progress`` is called as its sources are read.
@@ -74,6 +75,10 @@ class Recount:
                 found[entity] = summary
         return found
 
+    def rows(self) -> dict[bytes, dict[str, Any]]:
+        """What would be published beside the summaries, by key; removed ones are not there."""
+        return {key: row for key, row in self._published.items() if row is not None}
+
     def _take(self, parsed: Parsed) -> None:
         self.rejected += len(parsed.rejected)
         self._waiting += parsed.values
@@ -91,6 +96,7 @@ class Recount:
         self.records += len(records)
         self.refused += len(changes.refused) + len(decoded.bad)
         self._entities.update(changes.entities)
+        self._published.update(changes.published)
         epoch = self._rows.take()
         self._store.write(epoch)
         self._rows.settled(epoch)

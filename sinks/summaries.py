@@ -64,16 +64,16 @@ def summaries(
 
 
 def rows(
-    kafka: Mapping[str, str], admin: AdminClient, schema: Schema[Any], logger: logging.Logger, prefix: bytes
-) -> list[dict[str, Any]]:
-    """What the stream publishes beside its summaries, of the keys that begin with ``prefix``, in their order.
+    kafka: Mapping[str, str], admin: AdminClient, schema: Schema[Any], logger: logging.Logger, prefix: bytes = b""
+) -> dict[bytes, dict[str, Any]]:
+    """What the stream publishes beside its summaries: by key, those that begin with ``prefix``, in their order.
 
     Nothing where the topic does not exist.
     """
     topic = schema.topics.rows
-    metadata = admin.list_topics(timeout=10).topics.get(topic)
+    metadata = admin.list_topics(timeout=10).topics.get(topic) if topic else None
     if metadata is None:
-        return []
+        return {}
     spans = committed_spans(admin, {topic: len(metadata.partitions)})
     newest: dict[bytes, bytes | None] = {}
     with CommittedReader(kafka, logger) as reader:
@@ -82,7 +82,8 @@ def rows(
                 key = message.key() or b""
                 if key.startswith(prefix):
                     newest[key] = message.value()
-    return _decoded(value for _, value in sorted(newest.items()) if value is not None)
+    found = sorted((key, value) for key, value in newest.items() if value is not None)
+    return dict(zip([key for key, _ in found], _decoded(value for _, value in found), strict=True))
 
 
 def spans_of(admin: AdminClient, topic: str, count: int, keys: Collection[bytes]) -> dict[Place, Span]:

@@ -1,9 +1,15 @@
-"""``streamgauge verify STREAM PATH…``: recompute summaries from files and compare them with what is published."""
+"""``streamgauge verify STREAM PATH…``: recompute summaries from files and compare them with what is published.
+
+    $ streamgauge verify products catalogue.csv
+    Anna Berg: published count=2, the files give count=3
+
+Where a stream publishes rows beside its summaries (the catalogue of `products`), they are compared, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,9 +20,11 @@ from ops.settings import Settings
 
 SHOWN = 20
 
+K = TypeVar("K")
+
 
 class Difference(NamedTuple):
-    """An entity whose published summary is not what the files say."""
+    """An entity, or a row beside the summaries, of which something else is published than the files say."""
 
     entity: str
     published: dict[str, Any] | None
@@ -31,14 +39,15 @@ def command(settings: Settings, stream: str, paths: tuple[str, ...]) -> int:
     """Recompute summaries from files and compare.
 
     The PATHs are read as replay reads them and counted by the stream's own aggregator, without Kafka. Exit 0 when
-    every published summary is what they say and nothing else is published; else 1, with the first differences.
+    every published summary is what they say and nothing else is published; else 1, with the first differences. Of
+    products the rows of the catalogue are compared, too.
     """
     from ops.kafka import client_logger, connect
     from ops.recount import Recount
     from ops.registry import stream as stream_named
     from producers.formats import format_of
     from producers.sources import Source, files_of
-    from sinks.summaries import summaries
+    from sinks.summaries import rows, summaries
 
     chosen = stream_named(stream)
     for path in paths:
@@ -56,13 +65,15 @@ def command(settings: Settings, stream: str, paths: tuple[str, ...]) -> int:
 
             recount.read(path, advance)
     expected = recount.summaries()
-    published = {
-        chosen.schema.entity(summary): {name: value for name, value in summary.items() if name != "revision"}
-        for summary in summaries(settings.kafka, admin, chosen.schema, client_logger())
-    }
-    found = sorted(_differences(published, expected))
+    found_now = summaries(settings.kafka, admin, chosen.schema, client_logger())
+    published = _without_revision({chosen.schema.entity(summary): summary for summary in found_now})
+    rows_expected = _texts(recount.rows())
+    rows_published = _texts(_without_revision(rows(settings.kafka, admin, chosen.schema, client_logger())))
+    found = sorted(_differences(published, expected)) + sorted(_differences(rows_published, rows_expected))
     console.say(
-        f"recomputed {len(expected):,} summaries from {recount.records:,} records"
+        f"recomputed {len(expected):,} summaries"
+        + (f" and {len(rows_expected):,} rows" if rows_expected else "")
+        + f" from {recount.records:,} records"
         + (f"; {recount.rejected:,} lines cannot be read, as replay would say" if recount.rejected else "")
         + (f"; {recount.refused:,} records refused, as a worker would" if recount.refused else "")
     )
@@ -70,6 +81,20 @@ def command(settings: Settings, stream: str, paths: tuple[str, ...]) -> int:
     if found:
         _say_when_behind(settings, stream)
     return 1 if found else 0
+
+
+def _without_revision(published: Mapping[K, Mapping[str, Any]]) -> dict[K, dict[str, Any]]:
+    """What files can say: a revision is the broker's business."""
+    return {key: {name: value for name, value in one.items() if name != "revision"} for key, one in published.items()}
+
+
+def _texts(rows: Mapping[bytes, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    r"""Rows by their keys as people read them.
+
+    >>> _texts({b"k-1\0Ann": {}})
+    {'k-1 Ann': {}}
+    """
+    return {key.replace(b"\0", b" ").decode(): row for key, row in rows.items()}
 
 
 def _differences(
@@ -120,7 +145,17 @@ def _sentence(difference: Difference) -> str:
 
 
 def _fields(summary: Mapping[str, Any], names: list[str] | None = None) -> str:
-    return ", ".join(f"{name}={summary.get(name)}" for name in (names or summary))
+    return ", ".join(f"{name}={_on_a_line(summary.get(name))}" for name in (names or summary))
+
+
+def _on_a_line(value: Any) -> str:
+    r"""A value, a text with line ends and the like as Python writes it.
+
+    >>> _on_a_line("two\nlines"), _on_a_line("Zoë"), _on_a_line(3)
+    ("'two\\nlines'", 'Zoë', '3')
+    """
+    text = str(value)
+    return text if text.isprintable() else repr(value)
 
 
 def _say_when_behind(settings: Settings, stream: str) -> None:

@@ -24,6 +24,9 @@ from schemas.wire import LETTER_FILE, LETTER_LINE, LETTER_OFFSET, LETTER_PARTITI
 from tests.faults.workload import Answer
 from tests.progress import Behind, Progress
 
+SHOWN = 150
+"""Characters of a value that a finding tells."""
+
 Place = tuple[int | str, int]
 """Where a record was: partition and offset, or file and line of one that its producer rejected."""
 
@@ -98,11 +101,16 @@ def _last(what: str, published: list[Summary], right: Answer) -> list[str]:
     for key in right.keys() & last.keys():
         got = last[key]
         findings += [
-            f"{key}: {name} {got.get(name)} instead of {wanted}"
+            f"{key}: {name} {_short(got.get(name))} instead of {_short(wanted)}"
             for name, wanted in right[key].items()
             if got.get(name) != wanted
         ]
     return findings
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _revisions(published: list[Summary]) -> list[str]:

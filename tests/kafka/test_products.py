@@ -93,8 +93,8 @@ class Shop:
     @property
     def pairs(self) -> Pairs:
         """The topic of pairs, as the reference writes it."""
-        found = rows(self.kafka, connect(self.kafka), PRODUCTS, LOGGER, b"")
-        return {(row["sku"], row["name"]): row["description"] for row in found}
+        found = rows(self.kafka, connect(self.kafka), PRODUCTS, LOGGER)
+        return {(row["sku"], row["name"]): row["description"] for row in found.values()}
 
     def published(self) -> int:
         """How far the topic of pairs has come."""

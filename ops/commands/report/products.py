@@ -38,7 +38,8 @@ def command(settings: Settings, most: int | None, sku: str | None, csv: bool) ->
     if sku is None:
         table = reports.names(summaries(settings.kafka, admin, PRODUCTS, client_logger()), most)
     else:
-        table = reports.pairs(rows(settings.kafka, admin, PRODUCTS, client_logger(), pair_key(sku.encode(), b"")))
+        of_sku = rows(settings.kafka, admin, PRODUCTS, client_logger(), pair_key(sku.encode(), b""))
+        table = reports.pairs(list(of_sku.values()))
         if not table.rows:
             raise StreamgaugeError(f"no such sku: {sku}")
     for line in table.json() if settings.json else table.csv() if csv else reports.bare(table):

@@ -202,7 +202,7 @@ def check(rig: Rig, answer: Path) -> None:
     found: dict[str, dict[str, dict[str, Any]]] = orjson.loads(answer.read_bytes())
     admin, schema = connect(rig.kafka), rig.schema
     published = {schema.entity(one): one for one in summaries_of(rig.kafka, admin, schema, client_logger())}
-    rows = {f"{one['sku']}\0{one['name']}": one for one in rows_of(rig.kafka, admin, schema, client_logger(), b"")}
+    rows = {key.decode(): one for key, one in rows_of(rig.kafka, admin, schema, client_logger()).items()}
     for what, seen in (("summaries", published), ("rows", rows)):
         right = found[what]
         wrong = [key for key in right if key not in seen or not _same(right[key], seen[key])]

@@ -32,6 +32,19 @@ def test_what_replay_rejects_is_skipped_and_counted(tmp_path: Path) -> None:
     assert list(recount.summaries()) == ["7"]
 
 
+def test_rows_beside_the_summaries_are_recounted_too(tmp_path: Path) -> None:
+    """The catalogue as the file leaves it: the first of a pair holds."""
+    file = tmp_path / "catalogue.csv"
+    file.write_bytes(b"name,sku,description\nAnn,k-1,first\nAnn,k-1,second\nBob,k-1,\n")
+    recount = Recount(stream("products"), Counting())
+    recount.read(str(file))
+    assert recount.rows() == {
+        b"k-1\0Ann": {"sku": "k-1", "name": "Ann", "description": "first"},
+        b"k-1\0Bob": {"sku": "k-1", "name": "Bob", "description": ""},
+    }
+    assert recount.summaries() == {"Ann": {"name": "Ann", "count": 1}, "Bob": {"name": "Bob", "count": 1}}
+
+
 def test_differences_are_of_both_sides() -> None:
     """What is published and not in the files, in the files and not published, or not the same."""
     published = {"1": {"n": 1}, "2": {"n": 2}, "3": {"n": 3}}
