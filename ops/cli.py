@@ -78,8 +78,12 @@ def run(words: Sequence[str]) -> int:
     try:
         with program.make_context("streamgauge", list(words)) as context:
             code = program.invoke(context)
-        console.flush()
-        return code if isinstance(code, int) else 0
+        code = code if isinstance(code, int) else 0
+        try:
+            console.flush()
+        except BrokenPipeError:
+            _silence_stdout()  # and yet the exit code says what came of the work
+        return code
     except click.exceptions.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -138,20 +142,26 @@ def _traceback() -> None:
 
 
 def _silence_stdout() -> None:
-    """Let the interpreter's last flush go nowhere instead of complaining about the closed pipe."""
+    """Let the interpreter's last flush go nowhere: what it does not take was told."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> NoReturn:
     """Run the process's command line and end the process with its exit code."""
+    console.open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # Text is UTF-8 whatever the locale says; a file name's odd byte must not break a message.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     if "_STREAMGAUGE_COMPLETE" in os.environ:
         program.main(prog_name="streamgauge")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence_stdout()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

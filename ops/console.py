@@ -72,6 +72,22 @@ def chatty() -> bool:
     return _console.verbose > 1
 
 
+def open_what_is_closed() -> None:
+    """See that stdin, stdout and stderr are open: ``>&-`` closes one, and the next connection would get its number.
+
+    Reading from and writing to what stands in fails as it does on what is closed ("Bad file descriptor"); notes that
+    nobody wants are lost.
+    """
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # the lowest free number: this one, since those below are open
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 (for as long as the process lives)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def write(data: bytes | str) -> None:
     """A piece of the result, as it is, to stdout (buffered: see `flush`)."""
     _console.result += data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
@@ -189,7 +205,8 @@ class Progress:
             parts.append("█" * round(share * BAR_WIDTH) + "░" * (BAR_WIDTH - round(share * BAR_WIDTH)))
         if share is not None:
             parts.append(f"{share:4.0%}")
-        parts.append(f"{self._amount(self.done)}{f' of {self._amount(self.total)}' if self.total else ''}")
+        of = f" of {self._amount(self.total)}" if self.total else ""
+        parts.append(f"{self._amount(self.done) if self.unit == 'bytes' or not of else f'{self.done:,}'}{of}")
         elapsed = now - self._started
         if self.note:
             parts.append(self.note)

@@ -127,7 +127,6 @@ def _point_at_letters(stream: str, outcome: Outcome) -> None:
 
 def _write(result: Any) -> None:
     console.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
-    console.flush()
 
 
 def _as_json(stream: str, outcome: Outcome) -> dict[str, Any]:

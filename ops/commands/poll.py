@@ -174,6 +174,8 @@ class _Reading:
 
     async def run(self, rate: float, limit: int) -> None:
         """Read what is missing."""
+        import asyncio
+
         from producers.gate import Gate
         from producers.pages import PageApi
         from producers.poll import Poll
@@ -184,7 +186,13 @@ class _Reading:
         async with PageApi(self._job.url, limit=limit, gate=gate) as api:
             state = self._unread.load()
             if state is None:
-                state = await self._whole(api)
+                looking = asyncio.create_task(self._whole(api))
+                while not looking.done():
+                    await asyncio.wait([looking], timeout=TICK_EVERY_S)
+                    if self._interrupt.asked:
+                        looking.cancel()
+                        return
+                state = looking.result()
             elif state.missing:
                 console.say(f"going on: {Ranges(state.missing).up_to(state.last).count:,} ids are left")
             self._publisher.spans.update(state.sent)

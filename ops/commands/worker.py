@@ -19,6 +19,8 @@ from ops.settings import (
     Settings,
 )
 
+INTERRUPTED = 130
+
 
 @click.command(cls=Command)
 @click.argument("streams", metavar="[STREAM]...", nargs=-1, type=STREAM)
@@ -34,12 +36,12 @@ from ops.settings import (
     LEAVE,
     *COUNTING,
 )
-def command(settings: Settings, streams: tuple[str, ...]) -> None:
+def command(settings: Settings, streams: tuple[str, ...]) -> int:
     """Keep the summaries of streams up to date.
 
     Counts what arrives in the STREAMs (default: all) and publishes their summaries, until SIGTERM or Ctrl-C.
     Logs "ready" when all of its partitions are restored. A broker that cannot be reached is waited for. SIGTERM:
-    the epoch is finished and committed, exit 0 within 10 s.
+    the epoch is finished and committed, exit 0 within 10 s; Ctrl-C: the same, exit 130. The same command goes on.
     """
     import asyncio
     import logging
@@ -86,3 +88,4 @@ def command(settings: Settings, streams: tuple[str, ...]) -> None:
         )
     )
     asyncio.run(worker.run())
+    return INTERRUPTED if worker.interrupted else 0

@@ -63,6 +63,8 @@ class Worker:
         self.plan = plan
         self.engines: list[EngineProcess] = []
         self.stopping = False
+        self.interrupted = False
+        """Whether it was Ctrl-C that stopped it, not a supervisor's SIGTERM."""
         self._command = command
         self._was_ready = False
 
@@ -85,7 +87,7 @@ class Worker:
                 ]
                 loop = asyncio.get_running_loop()
                 for number in (signal.SIGTERM, signal.SIGINT):
-                    loop.add_signal_handler(number, self._stop, f"received {number.name}")
+                    loop.add_signal_handler(number, self._asked, number)
                 log.info(
                     "worker started",
                     extra={
@@ -166,6 +168,11 @@ class Worker:
         if ready and not self._was_ready:
             log.info("ready", extra={"worker": self.plan.worker, "engines": len(self.engines)})
         self._was_ready = ready
+
+    def _asked(self, number: signal.Signals) -> None:
+        """A signal asked for the end."""
+        self.interrupted = self.interrupted or (number == signal.SIGINT and not self.stopping)
+        self._stop(f"received {number.name}")
 
     def _stop(self, why: str) -> None:
         if self.stopping:

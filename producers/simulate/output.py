@@ -21,17 +21,21 @@ def output(path: str | None) -> Generator[BinaryIO]:
     """Open ``path`` for writing; None and ``-`` are stdout.
 
     Raises:
-        StreamgaugeError: the file cannot be written.
+        StreamgaugeError: the file, or stdout, cannot be written.
+        BrokenPipeError: nobody reads stdout any more.
     """
-    if path is None or path == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
+    file_name = None if path == "-" else path
     try:
-        with _opened(path) as file:
-            yield file
+        if file_name is None:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            with _opened(file_name) as file:
+                yield file
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise StreamgaugeError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StreamgaugeError(f"cannot write {file_name or 'stdout'}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -201,15 +201,17 @@ def test_an_id_in_use_names_the_pid(tmp_path: Path) -> None:
         pass
 
 
-def test_sigterm_stops_all_engines_and_ends_well(tmp_path: Path) -> None:
-    """Two engines, ready, stopped by one signal."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_stops_all_engines_and_ends_well(number: signal.Signals, tmp_path: Path) -> None:
+    """Two engines, ready, stopped by one signal; Ctrl-C is known apart."""
 
     async def story() -> None:
         worker = Worker(plan(tmp_path, processes=2), command("good"))
         running = asyncio.create_task(worker.run())
         await until(lambda: worker.engines and not worker.not_ready)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         await running
+        assert worker.interrupted == (number == signal.SIGINT)
         assert [it.state for it in worker.engines] == ["stopped", "stopped"]
         assert worker.not_ready == "the worker is stopping"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 from time import monotonic
 
@@ -126,6 +127,15 @@ def test_an_interrupt_says_how_to_go_on(shell: Shell) -> None:
         assert running.interrupt() == 130
         assert shell.again(running.stderr).returncode == 0
     assert sorted(set(sent(shell))) == items.ids(0, 3000).tolist()
+
+
+def test_an_interrupt_is_heard_while_nobody_knows_what_there_is(shell: Shell) -> None:
+    """The API is down, so even the first page is asked for again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        running = shell.start("poll", "items", "--url", f"http://127.0.0.1:{server.getsockname()[1]}/")
+        with server.accept()[0]:
+            assert running.interrupt() == 130
+    assert "go on with: streamgauge poll" in running.stderr
 
 
 def test_ids_that_could_not_be_had_are_told_and_read_next_time(shell: Shell) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ops import cli, console
 from ops.cli import COMMANDS, program
-from ops.options import GlobalOption, command_options
+from ops.options import Command, GlobalOption, command_options
 from ops.settings import BROKERS, EPOCH, HTTP, STANDBYS, VERBOSE, Settings
 from schemas.errors import StreamgaugeError, UsageError
 
@@ -292,3 +292,46 @@ def test_schema_describes_records_and_summaries(streamgauge: Program) -> None:
     assert set(described["record"]["$defs"]) >= {"Message", "Status"}
     summary = described["summary"]
     assert "revision" in str(summary)
+
+
+def run_in_shell(line: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """A command line as a shell runs it; ``streamgauge`` is the program, ``data`` its data."""
+    program = f"{sys.executable} -m ops.cli --data {tmp_path}/data"
+    return subprocess.run(
+        ["/bin/sh", "-c", line.replace("streamgauge", program)], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "err"),
+    [
+        ("streamgauge schema sites >&-", 1, "streamgauge: cannot write the result to stdout: Bad file descriptor\n"),
+        ("streamgauge simulate sites --events 9 >&-", 1, "streamgauge: cannot write stdout: Bad file descriptor\n"),
+        ("streamgauge simulate sites > /dev/full", 1, "streamgauge: cannot write stdout: No space left on device\n"),
+        ("streamgauge --help >&-", 1, "streamgauge: Bad file descriptor\n"),
+        ("streamgauge nonsense <&- >&- 2>&-", 2, ""),
+        ("streamgauge schema sites <&- 2>&-", 0, ""),
+    ],
+)
+def test_a_closed_or_full_output_is_a_line_and_a_code(line: str, code: int, err: str, tmp_path: Path) -> None:
+    """What is closed must not be given to the next file or connection that is opened."""
+    ended = run_in_shell(line, tmp_path)
+    assert (ended.returncode, ended.stderr) == (code, err)
+
+
+def test_a_reader_that_has_enough_leaves_the_exit_code_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came of the work is not known less because nobody read the result."""
+
+    def broken() -> None:
+        raise BrokenPipeError
+
+    @click.command(cls=Command)
+    @command_options
+    def rejecting(_settings: Settings) -> int:
+        """Reject something."""
+        return 3
+
+    monkeypatch.setattr(console, "flush", broken)
+    monkeypatch.setattr(cli, "_silence_stdout", lambda: None)
+    monkeypatch.setattr(type(program), "get_command", lambda *_: rejecting)
+    assert cli.run(["rejecting"]) == 3

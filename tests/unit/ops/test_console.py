@@ -46,8 +46,8 @@ def test_progress_off_a_terminal_is_a_line_every_10_s(capsys: pytest.CaptureFixt
             progress.set(second + 1)
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
-        "sending   10%  10 records of 100 records  1 records/s  1m30s left",
-        "sending   20%  20 records of 100 records  1 records/s  1m20s left",
+        "sending   10%  10 of 100 records  1 records/s  1m30s left",
+        "sending   20%  20 of 100 records  1 records/s  1m20s left",
     ]
 
 
