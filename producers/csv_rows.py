@@ -31,7 +31,7 @@ from producers.lines import Lines, LineSplitter
 from producers.records import Format, Parsed, Reading, Rejected, too_large
 from schemas.csv_table import Table
 from schemas.decode import reason_of
-from schemas.errors import BadRecord
+from schemas.errors import BadRecord, StreamgaugeError
 from schemas.schema import Schema
 from schemas.wire import MAX_RECORD_BYTES
 
@@ -129,11 +129,12 @@ class CsvRows(RowSplitter):
         schema: of the stream: its types decide what is good, its key becomes the Kafka key.
         table: what the columns hold.
         given: further members of each record.
+        name: of the source.
         line, offset: where in the source reading begins.
     """
 
     def __init__(
-        self, schema: Schema[Any], table: Table, given: Mapping[str, Any], *, line: int = 1, offset: int = 0
+        self, schema: Schema[Any], table: Table, given: Mapping[str, Any], name: str, *, line: int = 1, offset: int = 0
     ) -> None:
         super().__init__(line=line, offset=offset)
         self._decoder = schema.decoder
@@ -141,6 +142,38 @@ class CsvRows(RowSplitter):
         self._table = table
         self._given = given
         self._header = [column.name for column in table.columns] if table.header else None
+        self._name = name
+        self._first: int | None = None if line == 1 else 0
+        """The line of the first row, which may be a header; 0: not in this part of the source."""
+
+    def feed(self, block: bytes) -> Lines:
+        """Take the next bytes; the rows that are complete now, unparsed.
+
+        Raises:
+            StreamgaugeError: the header has the columns in another order. Rows do not say theirs, so that whoever
+                reads one alone (going on in the middle, sending a dead letter back) would take a name for a sku.
+        """
+        return self._headed(super().feed(block))
+
+    def end(self) -> Lines:
+        """The source has ended: what was left.
+
+        Raises:
+            StreamgaugeError: as `feed`.
+        """
+        return self._headed(super().end())
+
+    def _headed(self, lines: Lines) -> Lines:
+        """``lines``, after a look at the very first of them."""
+        if self._first is None and lines.values and self._header is not None:
+            self._first = lines.numbers[0]
+            fields = lines.values[0].decode("utf-8", "replace").replace('"', "").split(",")
+            if fields != self._header and sorted(fields) == sorted(self._header):
+                raise StreamgaugeError(
+                    f"{self._name}: the header names the columns {','.join(fields)}; none of its rows was taken, "
+                    f"write it with the columns {','.join(self._header)}"
+                )
+        return lines
 
     def parse(self, lines: Lines) -> Parsed:
         """Make objects of the rows and decode all of them at once; a bad one keeps its row's bytes."""
@@ -150,7 +183,7 @@ class CsvRows(RowSplitter):
         for place, (row, number) in enumerate(zip(lines.values, lines.numbers, strict=True)):
             try:
                 fields = fields_of(row)
-                if number == 1 and fields == self._header:
+                if number == self._first and fields == self._header:
                     continue
                 record = {**self._table.record(fields), **self._given}
                 if self._table.numbered:
@@ -192,6 +225,7 @@ def csv_rows(schema: Schema[Any]) -> Format:
         raise TypeError(f"the schema of {schema.name} has no table of columns")
 
     def read(name: str, *, line: int = 1, offset: int = 0) -> Reading:
-        return CsvRows(schema, table, {**table.of_file(name), **table.given}, line=line, offset=offset)
+        given = {**table.of_file(name), **table.given}
+        return CsvRows(schema, table, given, name, line=line, offset=offset)
 
     return read

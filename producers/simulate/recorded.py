@@ -51,15 +51,16 @@ def recorded(path: str) -> Recorded:
     Raises:
         StreamgaugeError: it is not there, or holds something else.
     """
-    items: list[bytes] = []
+    pages: list[_Page] = []
     for source in sources_of(path):
         text = b"".join(source.blocks())
         try:
-            pages = _pages(text)
+            pages += _pages(text)
         except msgspec.DecodeError as error:
             raise StreamgaugeError(f"{source.name} holds no pages of the API: {error}") from error
-        items += [bytes(item) for page in pages for item in page.response]
-    return Recorded(items)
+    if not pages:
+        raise StreamgaugeError(f"{path} holds no pages of the API")
+    return Recorded(bytes(item) for page in pages for item in page.response)
 
 
 def _pages(text: bytes) -> list[_Page]:

@@ -13,7 +13,7 @@ from producers.formats import format_of
 from producers.letters import letter_headers
 from producers.lines import Lines
 from schemas.csv_table import row_of
-from schemas.errors import BadRecord, UsageError
+from schemas.errors import BadRecord, StreamgaugeError, UsageError
 from schemas.products import PRODUCTS
 from schemas.sites import SITES
 from schemas.wire import LETTER_OP
@@ -124,3 +124,16 @@ def test_of_a_quote_that_never_closes_only_the_first_line_is_lost() -> None:
     assert split(b'1,"torn\n2,b\n3,c', []) == [(1, b'1,"torn'), (2, b"2,b"), (3, b"3,c")]
     assert split(b'1,"torn\n2,b\n3,"c\nd"\n4,"e', []) == [(1, b'1,"torn\n2,b\n3,"c'), (4, b'd"'), (5, b'4,"e')]
     assert split(b'1,"torn\n2,bbbbbbbbbb\n3,cccccccccc\n', [], 20)[:2] == [(1, b'1,"torn'), (2, b"2,bbbbbbbbbb")]
+
+
+@pytest.mark.parametrize("header", [b"sku,name,description", b'\xef\xbb\xbf\n"sku","name","description"\r'])
+def test_a_header_in_another_order_is_refused_before_anything_is_sent(header: bytes) -> None:
+    """A row read alone, as when going on in the middle, could not say that its columns are others."""
+    reading = format_of(PRODUCTS, "csv")("a.csv")
+    with pytest.raises(StreamgaugeError, match=r"a\.csv: the header names the columns sku,name,description; none"):
+        reading.feed(header + b"\n1,A,x\n")
+
+
+def test_a_header_may_follow_blank_lines() -> None:
+    reading = format_of(PRODUCTS, "csv")("a.csv")
+    assert reading.parse(reading.feed(b"\n\r\nname,sku,description\nA,1,x\n")).lines == [4]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from producers.simulate import Scenario, simulate
 from producers.simulate.items import BAD, Synthetic
-from schemas.errors import BadRecord
+from producers.simulate.recorded import recorded
+from schemas.errors import BadRecord, StreamgaugeError
 from schemas.items import ITEMS
 
 
@@ -53,3 +56,10 @@ def test_the_share_of_bad_lines_is_the_one_asked_for() -> None:
     """Each is rejected, the others are good."""
     decoded = ITEMS.decoder.decode(lines_of(events=20_000, keys=100, bad=0.05))
     assert 900 < len(decoded.bad) < 1100
+
+
+def test_a_directory_without_pages_is_no_api(tmp_path: Path) -> None:
+    """Serving nothing would look like an API that has nothing."""
+    (tmp_path / "empty.json").touch()
+    with pytest.raises(StreamgaugeError, match="holds no pages of the API"):
+        recorded(str(tmp_path))
