@@ -121,6 +121,6 @@ def _detail(seen: list[KafkaError]) -> str:
 
 def _reason(error: KafkaError) -> str:
     """The text of librdkafka without its thread name, its addresses and its timings."""
-    text = re.sub(r" \((after|in state|with)[^)]*\)", "", error.str()).strip()
+    text = re.sub(r" \((after|in state|with)([^()]|\(s\))*\)", "", error.str()).strip()
     text = re.sub(r"^\S*(bootstrap|/\d+): ", "", text)
     return re.sub(r"^Connect to ipv[46]#\S+ failed: ", "", text)

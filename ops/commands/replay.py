@@ -17,6 +17,7 @@ from ops.options import DURATION, STREAM, Command, command_options
 from ops.outcome import Outcome, run, tell
 from ops.outcome import wait as wait_for
 from ops.settings import PARTITIONS, REPLICATION, Settings
+from ops.suggest import did_you_mean
 from ops.units import format_duration
 from schemas.errors import UsageError
 
@@ -69,7 +70,11 @@ def command(
         raise UsageError("--timeout says how long --wait waits; give both or none")
     from ops.registry import stream as stream_of
 
-    job = _Job(settings, stream_of(stream), op, rate, ["--wait"] if wait else [], timeout)
+    chosen = stream_of(stream)
+    ops = chosen.schema.csv.ops if chosen.schema.csv else ()
+    if op is not None and ops and op not in ops:
+        raise UsageError(f"no such operation {op!r}{did_you_mean(op, ops, otherwise_list=True)}")
+    job = _Job(settings, chosen, op, rate, ["--wait"] if wait else [], timeout)
     outcome = job.follow(paths) if follow else job.replay(paths, from_line or 1, wait)
     return tell(settings, stream, outcome)
 

@@ -49,9 +49,10 @@ def create(settings: Settings, streams: tuple[str, ...]) -> None:
 @click.argument("streams", metavar="[STREAM]...", nargs=-1, type=STREAM)
 @command_options
 def describe(settings: Settings, streams: tuple[str, ...]) -> int:
-    """List the topics of STREAMs (default: all) with what matters about each.
+    """List the topics of STREAMs (default: all).
 
-    A STREAM that is named and has no topics is an error.
+    With what matters about each: partitions, copies, what is kept. A STREAM that is named and has no topics is an
+    error.
     """
     from ops import registry, topics
     from ops.columns import columns

@@ -77,6 +77,8 @@ def command(
     context = click.get_current_context()
     if last is not None and (since is not None or until is not None):
         raise click.UsageError("--last and --from or --to exclude each other", context)
+    if since is not None and until is not None and since > until:
+        raise click.UsageError("--from is after --to", context)
     if csv and (settings.json or histograms):
         raise click.UsageError(f"--csv and {'--json' if settings.json else '--histograms'} exclude each other", context)
     from ops.reports.session_histograms import bars
