@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, cast
 
@@ -30,6 +31,7 @@ BATCH = 10_000
 WAIT_S = 0.05
 """How long a batch may wait for its first records, so how late a record or a Ctrl-C is noticed."""
 GROUP = "streamgauge-reader"
+LOOK_S = 5.0
 ATTEMPTS = 18
 """To ask for offsets: about 15 s in all."""
 
@@ -74,6 +76,8 @@ def committed_spans(admin: AdminClient, topics: Mapping[str, int]) -> dict[Place
             if attempt == ATTEMPTS or not (error.args[0].retriable() or code in _MOVING):
                 raise
         time.sleep(min(0.05 * 2**attempt, 1.0))
+        with suppress(KafkaException):
+            admin.list_topics(timeout=LOOK_S)  # else the client believes the leaders that it knew
         attempt += 1
 
 
@@ -179,6 +183,7 @@ _MOVING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,  # the answer of a broker that was killed before it wrote its last one down
+        KafkaError.FENCED_LEADER_EPOCH,  # the answer of a leader that was elected after we asked who leads
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
     }
 )
