@@ -154,6 +154,7 @@ class Intake:
     def fail(self, error: StreamgaugeError) -> None:
         """Give up what is under way, and tell all who wait for it."""
         self.failure = error
+        self._busy.set()
         self._publisher.abandon()
         self._settle()
         for ticket, _ in self._under_way:
