@@ -8,7 +8,7 @@
 
 Invariants, checked here and on in production:
 
-* ``stamp.offset`` ≤ ``position`` ≤ the source's end; neither ever falls.
+* ``stamp.offset`` ≤ ``position`` ≤ the source's end; neither falls, unless what waits is given up (`give_up_waiting`).
 * A run is counted at most once: what lies below ``position`` is cut, a gap above it is refused.
 * One epoch is under way at a time, while the next one fills.
 * The store receives committed epochs only, in their order.
@@ -155,9 +155,21 @@ class Partition(Generic[R]):
             self._opened_at = self._clock()
 
     @property
+    def waiting(self) -> int:
+        """How many records wait to be counted."""
+        return len(self._waiting)
+
+    @property
     def waiting_bytes(self) -> int:
         """What the records that wait to be counted take in memory, about."""
         return self._waiting.nbytes
+
+    def give_up_waiting(self) -> None:
+        """Forget what waits, as if it had not been read: whoever counts next reads it again."""
+        if self._letters:
+            return  # the letter of a gap moves the position with it, durably
+        self._waiting, self._opened_at = Waiting(), None
+        self.position = (self.stamp if self._under_way is None else self._under_way.stamp).offset
 
     @property
     def is_open(self) -> bool:

@@ -51,6 +51,8 @@ ROWS_SHARE, STORE_SHARE = 0.45, 0.2
 WAITING_BYTES = 96 << 20
 """What the partitions of a process may hold uncounted together, as it was fetched: beyond it, the fullest counts."""
 DRAIN_S = 5.0
+DRAIN_RECORDS = 16_384
+"""What the partitions of a process count together when they are taken away; what else waits, the next owner reads."""
 
 
 class Source(Protocol):
@@ -380,11 +382,17 @@ class PartitionTable(Generic[R]):
     # -- giving up
 
     async def drain(self) -> None:
-        """Make durable what is counted, and count no more: a rebalance begins, or the process stops."""
+        """Make durable what is counted, and count no more: a rebalance begins, or the process stops.
+
+        Few records that wait are counted, so that nobody waits for them in turn. A backlog is left where it is: to
+        count it takes seconds, in which the group stands still or the process is killed.
+        """
         slots = [slot for slot in self.slots.values() if slot.life.state in (State.ACTIVE, State.RESTORING)]
         for slot in slots:
             slot.life.move(State.DRAINING)
             slot.cancel_timers()
+            if slot.partition is not None and slot.partition.waiting > DRAIN_RECORDS // len(slots):
+                slot.partition.give_up_waiting()
         if slots:
             crash_points.reached("in-drain")
         try:

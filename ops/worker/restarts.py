@@ -1,18 +1,20 @@
 """When a failed engine process starts again, and when its worker gives up.
 
-An engine that stops at a doubt (`schemas.errors.StateError`) is started again from its last stamp. Waits grow so
-that a trouble that stays does not become a storm of starts, which would keep a struggling broker down.
+An engine that stops at a doubt (`schemas.errors.StateError`) is started again from its last stamp: at once the first
+time, because most failures come once and summaries stand still meanwhile. Then waits grow, so that a trouble that
+stays does not become a storm of starts, which would keep a struggling broker down.
 
 >>> restarts = Restarts()
->>> [restarts.failed(now=0, broker_answers=True) for _ in range(6)]
-[2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+>>> [restarts.failed(now=0, broker_answers=True) for _ in range(7)]
+[0.1, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 >>> restarts.ready(now=100)                                # all its partitions are restored
 >>> restarts.failed(now=161, broker_answers=True)          # a minute later: the count began anew
-2.0
+0.1
 """
 
 from __future__ import annotations
 
+AT_ONCE_S = 0.1
 FIRST_S = 2.0
 MOST_S = 30.0
 LIMIT = 10
@@ -25,7 +27,7 @@ class Restarts:
     """Counts the failures in a row of one engine process. Times are seconds of any clock that only rises.
 
     Args:
-        first_s: the wait after the first failure.
+        first_s: the wait after the second failure, and after the first where no broker answers.
     """
 
     def __init__(self, first_s: float = FIRST_S) -> None:
@@ -61,4 +63,7 @@ class Restarts:
             self.failures += 1
             if self.failures >= LIMIT:
                 return None
-        return min(MOST_S, self._first_s * 2.0 ** min(self._tries - 1, 8))
+            if self._tries == 1:
+                return min(AT_ONCE_S, self._first_s)
+        doublings = self._tries - (2 if broker_answers else 1)
+        return min(MOST_S, self._first_s * 2.0 ** min(doublings, 8))

@@ -6,6 +6,7 @@ Races between epochs and rebalances are forced by the gate, not hoped for.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -249,6 +250,33 @@ def test_the_fullest_partition_counts_when_all_together_hold_too_much(
         await asyncio.to_thread(bench.log.entered.wait, 10)
         await bench.table.drain()
         assert [epoch.records for epoch in bench.log.epochs] == [6]
+
+    drive(scenario)
+
+
+def test_a_backlog_is_left_to_the_next_owner_when_the_partition_is_taken_away(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count it takes seconds, in which a group stands still, or the parent kills the process."""
+    monkeypatch.setattr(table_module, "DRAIN_RECORDS", 5)
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        await bench.table.drain()
+        assert [epoch.records for epoch in bench.log.epochs] == [5]
+        await bench.own()
+        await bench.table.process(run_of(5, 6))
+        await bench.table.drain()
+        assert [epoch.records for epoch in bench.log.epochs] == [5]
+        await bench.own()
+        partition = bench.table.slots[0].partition
+        assert partition is not None
+        assert partition.position == 5
+        await bench.table.process(run_of(5, 3))
+        await bench.table.drain()
+        assert [epoch.records for epoch in bench.log.epochs] == [5, 3]
+        assert json.loads(bench.newest() or b"")["revision"] == 8
 
     drive(scenario)
 

@@ -81,6 +81,40 @@ def test_the_durable_offset_waits_for_the_acknowledgement() -> None:
     assert driver.partition.durable_offset == 1
 
 
+@pytest.mark.parametrize("under_way", [False, True])
+def test_what_waits_can_be_given_up_and_is_read_again(under_way: bool) -> None:
+    """A partition that is taken away amid a backlog does not count it first, and its position tells no lies."""
+    driver = a_driver()
+    driver.send(*(message(n) for n in range(6)))
+    driver.read(2)
+    epoch = driver.partition.seal()
+    assert epoch is not None
+    if not under_way:
+        driver.partition.committed(epoch, driver.log.commit(epoch))
+    driver.read(3)
+    driver.partition.give_up_waiting()
+    assert (driver.partition.position, driver.partition.waiting, driver.partition.is_open) == (2, 0, False)
+    if under_way:
+        driver.partition.committed(epoch, driver.log.commit(epoch))
+    assert driver.partition.durable_offset == 2
+    driver.read()
+    driver.end_epoch()
+    assert driver.newest["1"]["emails"] == driver.partition.counters.records == 6
+
+
+def test_input_that_was_lost_is_not_given_up() -> None:
+    """Its letter is part of the open epoch, and the position behind the gap is, too."""
+    driver = a_driver()
+    driver.send(*(message(n) for n in range(6)))
+    driver.partition.skip_lost(4)
+    driver.read()
+    driver.partition.give_up_waiting()
+    assert driver.partition.position == 6
+    driver.end_epoch()
+    assert [reason for _, reason in driver.dead_letters] == ["lost input [0, 4)"]
+    assert driver.newest["1"]["emails"] == 2
+
+
 def test_one_epoch_is_under_way_at_a_time() -> None:
     """The next one fills meanwhile; to seal it early is an error, not a reordering."""
     driver = a_driver()
