@@ -15,28 +15,42 @@ Installed (`pip install tests/bench/peers/ours`), it is there as if built in: ``
 
 Rows of a site:
 
-    s SITE          messages, visitors, how many of their names are in pages, and the other names
-    n SITE t PAGE   64 names, in order of their arrival (`aggregators.names`)
+    s SITE             messages, visitors, and the newest of their names (MessagePack)
+    p SITE PAGE        64 names, in order of arrival; with the newest ones they are all, up to 4,096
+    v SITE NUL NAME    beyond that, a row for each visitor instead
+
+So a batch costs by what is new in it, and memory holds the names of small sites only: of a large one, those of a batch.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from struct import Struct
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
-from aggregators.names import Names, Sizes
 from aggregators.rows import Rows
 from ops.registry import Stream
 from schemas.schema import Schema
 
-SIZES = Sizes(page=64)
 _HEADS, _HEADS_END = b"s", b"t"
-_HEAD = Struct("<QII")
+_HEAD = Struct("<QQ")
+_SUFFIX = Struct(">I")
+_NAME_BYTES = 130
+"""What a name takes in a dict, about."""
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[str]).decode
+
+
+class Sizes(NamedTuple):
+    """How many names a page has, and up to how many a site is small (tests make them small, too)."""
+
+    page: int = 64
+    small: int = 4096
 
 
 class Event(msgspec.Struct, gc=False, rename={"sender": "from"}):
@@ -66,28 +80,29 @@ SCHEMA: Schema[Event] = Schema(
 
 
 class _Site:
-    """A site between two batches: all of it is in the rows, too."""
+    """A site in memory. Between two batches all that it knows is in the rows, too."""
 
-    __slots__ = ("messages", "visitors")
+    __slots__ = ("key", "messages", "names", "visitors")
 
-    def __init__(self, rows: Rows, key: bytes, sizes: Sizes, row: bytes | None) -> None:
-        self.messages, visitors, paged = _HEAD.unpack_from(row) if row else (0, 0, 0)
-        fresh = row[_HEAD.size :] if row else b""
-        self.visitors = Names(rows, b"n" + key[len(_HEADS) :], sizes, visitors, fresh, paged)
+    def __init__(self, key: bytes, row: bytes | None) -> None:
+        self.key = key
+        self.messages, self.visitors = _HEAD.unpack_from(row) if row else (0, 0)
+        self.names: dict[str, None] = {}
+        """Of a small site all, in order of arrival; of a large one those of the batch. `visitors` lags behind it."""
 
 
 class Visitors(Aggregator[Event]):
     """Messages and distinct visitors of each site, exact for any number of either.
 
     Args:
-        sizes: of pages and memory (tests make them small).
+        sizes: of pages, and of small sites.
     """
 
-    def __init__(self, sizes: Sizes = SIZES) -> None:
-        self._sizes = sizes
+    def __init__(self, sizes: Sizes = Sizes()) -> None:  # noqa: B008 - a tuple of numbers
+        self._page, self._small = sizes
 
     def update(self, rows: Rows, batch: Batch[Event]) -> Changes:
-        """Count the messages, site by site: what a site costs is shared by all of its messages in the batch."""
+        """Count the messages, site by site: what a site costs is shared by all that it has in the batch."""
         senders: defaultdict[str, list[str]] = defaultdict(list)
         for event in batch.records:
             if event.type == "message":
@@ -95,36 +110,74 @@ class Visitors(Aggregator[Event]):
         strangers = {site for site, names in senders.items() if not self._count(rows, site, names)}
         if not strangers:
             return Changes(senders)
-        places = [place for place, event in enumerate(batch.records) if event.site_id in strangers]
-        refused = [(place, WRONG_PARTITION) for place in places if batch.records[place].type == "message"]
-        return Changes([site for site in senders if site not in strangers], refused)
+        events = enumerate(batch.records)
+        lost = [place for place, event in events if event.type == "message" and event.site_id in strangers]
+        return Changes(senders.keys() - strangers, [(place, WRONG_PARTITION) for place in lost])
 
     def _count(self, rows: Rows, name: str, senders: list[str]) -> bool:
-        """Count one site's messages; False when the site is new and belongs to another partition."""
+        """Count the messages of one site; False when it is new and belongs to another partition."""
         key = _HEADS + name.encode()
         site: _Site | None = rows.kept(key)
         if site is None:
             row = rows.get(key)
             if row is None and not rows.owns(key[len(_HEADS) :]):
                 return False
-            site = _Site(rows, key, self._sizes, row)
-        visitors = site.visitors
-        known = visitors.known
-        new = [sender for sender in dict.fromkeys(senders) if sender not in known]
-        if new:
-            visitors.numbers(new)
-            visitors.seal(visitors.count - visitors.count % self._sizes.page)
+            site = _Site(key, row)
+            if row is not None and site.visitors <= self._small:
+                site.names = dict.fromkeys(self._names(rows, site, row))
         site.messages += len(senders)
-        rows.put(key, _HEAD.pack(site.messages, visitors.count, visitors.paged) + visitors.packed())
-        rows.keep(key, site, visitors.nbytes)
+        site.names.update(dict.fromkeys(senders))
+        self._put(rows, site)
         return True
+
+    def _put(self, rows: Rows, site: _Site) -> None:
+        """Put what changed of a site into its rows."""
+        names, newest = site.names, list[str]()
+        if site.visitors > self._small:
+            self._add(rows, site)
+        elif len(names) > self._small:
+            for first in range(0, site.visitors - self._page + 1, self._page):
+                rows.delete(_page_key(site.key, first // self._page))
+            site.visitors = 0
+            self._add(rows, site)
+        else:
+            first = site.visitors - site.visitors % self._page
+            newest = list(islice(reversed(names), len(names) - first))[::-1]
+            site.visitors = len(names)
+            while len(newest) >= self._page:
+                rows.put(_page_key(site.key, first // self._page), _encode(newest[: self._page]))
+                first += self._page
+                del newest[: self._page]
+        rows.put(site.key, _HEAD.pack(site.messages, site.visitors) + _encode(newest))
+        rows.keep(site.key, site, 300 + _NAME_BYTES * len(site.names))
+
+    def _add(self, rows: Rows, site: _Site) -> None:
+        """A row for each name that has none; they are not kept in memory."""
+        prefix = _names_key(site.key)
+        for name in site.names:
+            key = prefix + name.encode()
+            if rows.get(key) is None:
+                rows.put(key, b"")
+                site.visitors += 1
+        site.names = {}
+
+    def _names(self, rows: Rows, site: _Site, row: bytes) -> Iterator[str]:
+        """The names of a site's visitors: in order of arrival while it is small, sorted when it is large."""
+        if site.visitors > self._small:
+            start = _names_key(site.key)
+            for key, _ in rows.range(start, start[:-1] + b"\1"):
+                yield key[len(start) :].decode()
+            return
+        for page in range(site.visitors // self._page):
+            yield from _decode(rows.get(_page_key(site.key, page)) or b"")
+        yield from _decode(row[_HEAD.size :])
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals: the head row has them."""
         row = rows.get(_HEADS + entity.encode())
         if row is None:
             return None
-        messages, visitors, _ = _HEAD.unpack_from(row)
+        messages, visitors = _HEAD.unpack_from(row)
         return {"site_id": entity, "messages": messages, "visitors": visitors}
 
     def keys(self, rows: Rows) -> Iterator[str]:
@@ -133,14 +186,23 @@ class Visitors(Aggregator[Event]):
             yield key[len(_HEADS) :].decode()
 
     def view(self, rows: Rows, key: str, name: str, arguments: Mapping[str, str]) -> Any:
-        """``state``: the totals, and who the visitors are, in order of their first message here."""
+        """``state``: the totals, and who the visitors are."""
         if name != "state":
             raise LookupError(f"visitors have no view {name!r}; there is: state")
         row = rows.get(_HEADS + key.encode())
         if row is None:
             return None
-        site = _Site(rows, _HEADS + key.encode(), self._sizes, row)
-        return {"site_id": key, "messages": site.messages, "visitors": list(site.visitors.texts())}
+        site = _Site(_HEADS + key.encode(), row)
+        return {"site_id": key, "messages": site.messages, "visitors": list(self._names(rows, site, row))}
+
+
+def _page_key(key: bytes, page: int) -> bytes:
+    return b"p" + key[len(_HEADS) :] + _SUFFIX.pack(page)
+
+
+def _names_key(key: bytes) -> bytes:
+    """What the keys of a large site's visitors begin with: no other site's do, whatever its id."""
+    return b"v" + _SUFFIX.pack(len(key)) + key[len(_HEADS) :] + b"\0"
 
 
 VISITORS = Stream(SCHEMA, lambda _counting: Visitors(), report=None)
