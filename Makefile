@@ -10,7 +10,7 @@ PACKAGES := schemas aggregators processors sinks producers ops
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo unit test check fmt bench faults docs lock audit clean
+.PHONY: help install demo unit test check fmt bench faults soak docs lock audit clean
 
 help: ## explain the targets (this)
 	@echo "Streamgauge: running summaries of event streams on Kafka. Begin with 'make demo' or 'make test'."
@@ -65,7 +65,10 @@ docs: install ## write the generated documents anew (docs/cli.md)
 	@$(BIN)/python -m tests.docs
 
 faults: install ## kill workers and broker under load; every summary must come out exact (minutes; SEED=7 repeats one)
-	@$(BIN)/python -m pytest -s tests/faults $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m pytest -s tests/faults --ignore tests/faults/test_soak.py $(if $(SEED),--seed $(SEED))
+
+soak: install ## one worker for an hour at half load: exact, and its memory and open files stay as they are (MINUTES=10)
+	@$(BIN)/python -m pytest -s tests/faults/test_soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: install ## measure: worker CPU a million events, its split, memory, hot sites … (half an hour; CASE=drain: one)
 	@$(BIN)/python -m tests.bench $(CASE) $(if $(EVENTS),--events $(EVENTS)) $(if $(OUT),--out $(OUT))

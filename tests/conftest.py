@@ -10,5 +10,6 @@ settings.load_profile("house")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take back the seed that a failing fault case printed."""
+    """What the cases in tests/faults are told; among it the seed that a failing one printed."""
+    parser.addoption("--minutes", type=float, default=60.0, help="that the soak lasts (make soak)")
     parser.addoption("--seed", type=int, help="of the cases in tests/faults; a failure prints the one to give here")

@@ -20,7 +20,9 @@ Event = dict[str, Any]
 FILE = "events.jsonl"
 
 
-def make(seed: int, events: int, sites: int = 300, duplicates: float = 0.05, bad: float = 0.005) -> Workload:
+def make(
+    seed: int, events: int, sites: int = 300, duplicates: float = 0.05, bad: float = 0.005, first: int = 0
+) -> Workload:
     """Make ``events`` different events of ``sites`` sites, some of them much larger than others.
 
     Args:
@@ -29,9 +31,10 @@ def make(seed: int, events: int, sites: int = 300, duplicates: float = 0.05, bad
         sites: how many.
         duplicates: the share of events that are sent once more.
         bad: the share, in events, of bad values beside them.
+        first: the number of the first site.
     """
     rng = random.Random(seed)
-    made = [_event(rng, sites) for _ in range(events)]
+    made = [_event(rng, first, sites) for _ in range(events)]
     sent = made + [rng.choice(made) for _ in range(int(events * duplicates))]
     rng.shuffle(sent)
     return Workload(
@@ -43,13 +46,13 @@ def make(seed: int, events: int, sites: int = 300, duplicates: float = 0.05, bad
     )
 
 
-def _event(rng: random.Random, sites: int) -> Event:
+def _event(rng: random.Random, first: int, sites: int) -> Event:
     is_status = rng.random() < 0.15
     return {
         "id": str(UUID(int=rng.getrandbits(128))),
         "type": "status" if is_status else "message",
         "from": f"operator{rng.randrange(4)}" if is_status else f"visitor{rng.randrange(200)}",
-        "site_id": str(int(sites * rng.random() ** 2)),
+        "site_id": str(first + int(sites * rng.random() ** 2)),
         "timestamp": rng.randrange(20_000),
         "data": {"status": rng.choice(("online", "offline"))} if is_status else {"message": "to and tangled"},
     }

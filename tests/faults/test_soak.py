@@ -1,0 +1,133 @@
+"""A worker at half load for an hour: every summary exact, memory and open files as they were (`make soak`).
+
+Fresh events of fresh sites come all the time, so the state outgrows the worker's budget many times over.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from ops.topics import ensure
+from schemas.sites import SITES
+from tests.cluster import Cluster, tree_of
+from tests.faults.case import COUNTED_S, PARTITIONS, say
+from tests.faults.checker import Right, judge, observe
+from tests.faults.loads import sites
+from tests.faults.workload import Answer, Workload
+
+RATE = 8_000
+"""Records a second: what takes a worker half of a core, or a little less."""
+ROUND_S = 30.0
+SITES_A_ROUND = 300
+SAMPLE_S = 5.0
+GROWTH = 0.10
+"""So much more resident memory, in the last third than in the middle one, is the noise of an allocator."""
+MORE_FILES = 4
+
+
+class Sample(NamedTuple):
+    """What the worker's processes hold together."""
+
+    at_s: float
+    resident_mb: float
+    files: int
+
+
+@pytest.mark.long
+def test_an_hour_at_half_load_is_exact_and_takes_no_more_memory_or_files(
+    tmp_path: Path, seed: int, request: pytest.FixtureRequest
+) -> None:
+    """Of three thirds of the time the first one is to warm up; the last must not need more than the middle one."""
+    minutes = request.config.getoption("--minutes")
+    assert isinstance(minutes, float)
+    samples: list[Sample] = []
+    ended = threading.Event()
+    with Cluster(tmp_path) as cluster, ThreadPoolExecutor(2) as threads:
+        ensure(cluster.kafka, SITES, partitions=PARTITIONS)
+        cluster.start_worker("w0", "--memory", "64MiB")
+        cluster.wait_until_ready()
+        watching = threads.submit(watch, cluster.workers["w0"].pid, samples, ended)
+        try:
+            answer = send_for(cluster, tmp_path, seed, 60 * minutes, threads)
+            seen = observe(cluster.kafka, SITES.topics, COUNTED_S)
+        finally:
+            ended.set()
+            watching.result()
+        verdict = judge(seen, Right(answer))
+    say(*report(samples, len(answer)))
+    assert verdict.valid is True, f"--seed {seed}: {verdict}"
+    middle, last = thirds(samples)[1:]
+    assert mean_mb(last) <= (1 + GROWTH) * mean_mb(middle)
+    assert max(sample.files for sample in last) <= max(sample.files for sample in middle) + MORE_FILES
+
+
+@pytest.fixture(autouse=True)
+def patient(request: pytest.FixtureRequest) -> None:
+    """A soak lasts as long as it is told."""
+    request.node.add_marker(pytest.mark.timeout(0))
+
+
+def send_for(cluster: Cluster, folder: Path, seed: int, lasts_s: float, threads: ThreadPoolExecutor) -> Answer:
+    """Send round after round; what must come of all of them."""
+    answer: dict[str, dict[str, object]] = {}
+    begin, number = time.monotonic(), 0
+    following = threads.submit(make_round, seed, number)
+    while time.monotonic() - begin < lasts_s:
+        load = following.result()
+        number += 1
+        following = threads.submit(make_round, seed, number)
+        load.write(folder)
+        sent = cluster.send([*load.steps[0].words, "--rate", str(RATE)], folder)
+        assert sent.code == 0, sent.told
+        answer.update({key: dict(fields) for key, fields in load.answer.items()})
+    following.cancel()
+    return answer
+
+
+def make_round(seed: int, number: int) -> Workload:
+    """The events of half a minute, of sites that were not there before."""
+    return sites.make(seed + number, int(RATE * ROUND_S), SITES_A_ROUND, bad=0.0, first=number * SITES_A_ROUND)
+
+
+def watch(pid: int, samples: list[Sample], ended: threading.Event) -> None:
+    """Look every few seconds."""
+    begin = time.monotonic()
+    while not ended.wait(SAMPLE_S):
+        tree = tree_of(pid)
+        try:
+            resident = sum(process.memory_info().rss for process in tree) / 1e6
+            files = sum(process.num_fds() for process in tree)
+        except psutil.NoSuchProcess:
+            continue
+        samples.append(Sample(time.monotonic() - begin, resident, files))
+
+
+def thirds(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """In the order of time."""
+    size = len(samples) // 3
+    return samples[:size], samples[size : 2 * size], samples[2 * size :]
+
+
+def mean_mb(samples: list[Sample]) -> float:
+    """Resident memory."""
+    return statistics.fmean(sample.resident_mb for sample in samples)
+
+
+def report(samples: list[Sample], entities: int) -> list[str]:
+    """What is told of it, for a table."""
+    later = samples[len(samples) // 3 :]
+    slope, _ = statistics.linear_regression([s.at_s for s in later], [s.resident_mb for s in later])
+    means = ", ".join(f"{mean_mb(third):.0f}" for third in thirds(samples))
+    files = ", ".join(str(max(sample.files for sample in third)) for third in thirds(samples))
+    return [
+        f"{samples[-1].at_s / 60:.0f} min at {RATE} records/s, {entities} sites",
+        f"resident MB by thirds {means}; slope of the last two {slope * 3600:+.1f} MB/h; most open files {files}",
+    ]
