@@ -212,7 +212,8 @@ class Cluster:
         self._seen.update(tree_of(process.pid))
         process.terminate()
         code = process.wait(STOP_S)
-        return f"stop {name} (exit code {code})"
+        why = f": {self.log_of(name).strip().splitlines()[-1]}" if code else ""
+        return f"stop {name} (exit code {code}){why}"
 
     def wipe_worker(self, name: str) -> str:
         """Kill the worker called ``name`` and delete its state, as the loss of a machine would."""
