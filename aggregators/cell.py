@@ -33,6 +33,7 @@ class Cell:
 
     Args:
         number: stands for the cell in the keys of its partition's rows.
+        arrived: how many renders were ever counted in it, those included that were taken back.
     """
 
     day: str
@@ -40,6 +41,7 @@ class Cell:
     renderer: str
     success: bool
     number: int = -1
+    arrived: int = 0
     count: int = 0
     measures: tuple[Measure, Measure, Measure] = field(default_factory=_measures)
 
@@ -85,12 +87,12 @@ class Cell:
         }
 
     @staticmethod
-    def of(share: Mapping[str, Any], number: int = -1) -> Cell:
+    def of(share: Mapping[str, Any], number: int = -1, arrived: int = 0) -> Cell:
         """What `share` gave."""
         day = share["day"]
         time, ram, cpu = (Measure.of(share[name], day) for name in NAMES)
         return Cell(
-            day, share["app"], share["renderer"], share["success"], number, share["count"], (time, ram, cpu)
+            day, share["app"], share["renderer"], share["success"], number, arrived, share["count"], (time, ram, cpu)
         )  # fmt: skip
 
 

@@ -13,12 +13,14 @@
 
 Rows of a partition:
 
-    u UID                              which cell the render counts in, its line and its contribution
-    c ENTITY                           the cell (`aggregators.cell`), and its number
-    n, n NUMBER                        the number of the next cell, the entity of that number
-    i NUMBER MEASURE VALUE LINE UID    a contribution, the greatest value first: where extremes are looked up when
-                                       a render that had one is taken back
-    f                                  the first day that is not folded
+    u UID              which cell the render counts in, its line and its contribution
+    c ENTITY           the cell (`aggregators.cell`), its number, and how many renders have arrived in it
+    n, n NUMBER        the number of the next cell, the entity of that number
+    b NUMBER PLACE     `BLOCK` renders of a cell, in the order of their arrival
+    f                  the first day that is not folded
+
+A cell's blocks are read when a render that had an extreme is taken back, and the next one must be found. A render that
+was taken back stays in them: the row of its uid says that it does not count there any more.
 
 With a retention, a day is folded when it is older than the newest day less the retention: its cells stay as they are,
 its renders are forgotten, and a record of it is too late.
@@ -27,8 +29,9 @@ its renders are forgotten, and a record of it is too late.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from operator import attrgetter
 from struct import Struct
 from typing import Any
 
@@ -36,29 +39,29 @@ import msgspec
 import orjson
 
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
-from aggregators.cell import TIME, Cell, merged
+from aggregators.cell import Cell, merged
 from aggregators.homes import strangers
-from aggregators.measure import At, Measure, Place, row_start
+from aggregators.measure import At, Place
 from aggregators.rows import Rows
-from schemas.csv_table import fields_of
 from schemas.renders import Render, row_text
+
+BLOCK = 16
+"""Renders of a block: a batch writes the last one of each cell that it adds to once more."""
 
 _Contribution = tuple[int, int, int, int | None, float | None, float | None]
 """Number of the cell, line, frames, and the three measures."""
+_Arrived = tuple[str, int, int | None, float | None, float | None]
+"""Uid, line, and the three measures."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Contribution).decode
+_decode_block = msgspec.msgpack.Decoder(list[_Arrived]).decode
+_arrived: Callable[[Render], _Arrived] = attrgetter("uid", "line", "elapsed_time", "maxram", "maxcpu")
 _NUMBER = Struct(">I")
-_INDEX = Struct(">cIB8sQ")
-_INTEGER = Struct(">Q")
-_DOUBLE = Struct(">d")
-_ALL = 2**64 - 1
+_BLOCK = Struct(">cIQ")
 _CELLS, _CELLS_END = b"c", b"d"
 _UIDS, _UIDS_END = b"u", b"v"
 _FLOOR, _NUMBERS = b"f", b"n"
-_PLACES = (b"\0", b"\1", b"\2")
-_BARE = b"\3"
-"""Instead of a measure: of a render that has none, so that each has an entry."""
 DAY_MS = 86_400_000
 
 
@@ -69,7 +72,7 @@ class Renders(Aggregator[Render]):
         counting: ``retention_ms`` and ``max_ahead_ms`` are heeded; a render's time is the beginning of its day.
     """
 
-    version = 1
+    version = 2
 
     def __init__(self, counting: Counting) -> None:
         self._retention_ms = counting.retention_ms
@@ -145,8 +148,9 @@ class _Tally:
         row = rows.get(key)
         if row is not None and not self._takes_over(record, row):
             return
-        cell = self._cell_of(record)
-        rows.put(key, _encode((cell.number, record.line, record.frames, *_values(record))))
+        cell = self._cells.get((record.day, record.app, record.renderer, record.success)) or self._cell_of(record)
+        contribution = cell.number, record.line, record.frames, record.elapsed_time, record.maxram, record.maxcpu
+        rows.put(key, _encode(contribution))
         self._new[cell.number].append(record)
 
     def settle(self) -> None:
@@ -155,11 +159,10 @@ class _Tally:
         for cell in self._cells.values():
             self._add_new(cell)
         for cell in self.touched.values():
-            for place, measure in enumerate(cell.measures):
-                if measure.stale:
-                    self._look_up(cell, place, measure)
+            if any(measure.stale for measure in cell.measures):
+                self._look_up(cell)
             key = _CELLS + cell.entity.encode()
-            rows.put(key, orjson.dumps({"number": cell.number, **cell.share()}))
+            rows.put(key, orjson.dumps({"number": cell.number, "arrived": cell.arrived, **cell.share()}))
             rows.keep(key, cell, cell.nbytes)
 
     def _add_new(self, cell: Cell) -> None:
@@ -168,11 +171,13 @@ class _Tally:
         if renders is None:
             return
         cell.add(renders)
-        put = self._rows.put
-        for render in renders:
-            for entry in _entries(render, cell.number):
-                put(entry, b"\1")
-        self.touched[cell.number] = cell
+        number, (place, begun) = cell.number, divmod(cell.arrived, BLOCK)
+        arrived = _block(self._rows, number, place) if begun else []
+        arrived += map(_arrived, renders)
+        for at in range(0, len(arrived), BLOCK):
+            self._rows.put(_BLOCK.pack(b"b", number, place + at // BLOCK), _encode(arrived[at : at + BLOCK]))
+        cell.arrived += len(renders)
+        self.touched[number] = cell
 
     def _takes_over(self, record: Render, row: bytes) -> bool:
         """Whether ``record`` is before what counts of its uid by ``row``, which is taken back then."""
@@ -188,23 +193,16 @@ class _Tally:
             return False
         self._add_new(cell)
         cell.remove(before)
-        for entry in _entries(before, number):
-            self._rows.delete(entry)
         self.touched[number] = cell
         return True
 
     def _cell_of(self, record: Render) -> Cell:
-        """The cell that a record counts in; a new one gets the next number."""
-        dimensions = (record.day, record.app, record.renderer, record.success)
-        cell = self._cells.get(dimensions)
-        if cell is None:
-            fresh = Cell(*dimensions)
-            cell = _cell(self._rows, fresh.entity)
-            if cell is None:
-                cell = fresh
-                self._number(cell)
-            self._met(cell)
-        return cell
+        """The cell that a record counts in, where the batch has not met it yet; a new one gets the next number."""
+        cell = Cell(record.day, record.app, record.renderer, record.success)
+        known = _cell(self._rows, cell.entity)
+        if known is None:
+            self._number(cell)
+        return self._met(known or cell)
 
     def _met(self, cell: Cell) -> Cell:
         self._numbered[cell.number] = self._cells[cell.day, cell.app, cell.renderer, cell.success] = cell
@@ -217,17 +215,30 @@ class _Tally:
         rows.put(_NUMBERS, _NUMBER.pack(cell.number + 1))
         rows.put(_NUMBERS + _NUMBER.pack(cell.number), cell.entity.encode())
 
-    def _look_up(self, cell: Cell, place: int, measure: Measure) -> None:
-        """The extremes of a measure, from the ordered entries."""
-        start, end = _entries_of(cell.number, place), _entries_of(cell.number, place + 1)
-        first = next(self._rows.range(start, end), None)
-        last = next(self._rows.range(start, end, reverse=True), None)
-        if first is None or last is None:
-            measure.settle(None, None)
-            return
-        word, line, uid = _read_entry(first[0])
-        greatest = At(_value_of(word, place), Place(cell.day, line, uid))
-        measure.settle(_value_of(_read_entry(last[0])[0], place), greatest)
+    def _look_up(self, cell: Cell) -> None:
+        """The extremes of a cell, from the renders that have arrived in it."""
+        arrived = _arrived_in(self._rows, cell.number, cell.arrived)
+        for at, measure in enumerate(cell.measures, 2):
+            if not measure.stale:
+                continue
+            having = [(one[at], one) for one in arrived if one[at] is not None]
+            greatest = self._first(cell, sorted(having, key=lambda pair: (-pair[0], *_order(cell.day, pair[1]))))
+            least = self._first(cell, sorted(having, key=lambda pair: pair[0]))
+            measure.settle(
+                None if least is None else least[0],
+                None if greatest is None else At(greatest[0], Place(cell.day, greatest[1][1], greatest[1][0])),
+            )
+
+    def _first(self, cell: Cell, candidates: list[tuple[Any, _Arrived]]) -> tuple[Any, _Arrived] | None:
+        """The first of ``candidates`` that counts in ``cell``."""
+        for candidate in candidates:
+            uid, line, *measures = candidate[1]
+            row = self._rows.get(_UIDS + uid.encode())
+            if row is not None:
+                number, counted, _, *values = _decode(row)
+                if (number, counted, values) == (cell.number, line, measures):
+                    return candidate
+        return None
 
     def _advance(self, day: str, retention_ms: int) -> None:
         """``day`` is the newest of the batch: fold what is too old beside it."""
@@ -239,10 +250,15 @@ class _Tally:
         self.settle()
         rows = self._rows
         for _, row in list(rows.range(_CELLS + self.floor.encode(), _CELLS + floor.encode())):
-            number = orjson.loads(row)["number"]
-            for entry, _ in list(rows.range(_entries_of(number, 0), _entries_of(number + 1, 0))):
-                rows.delete(entry)
-                rows.delete(_UIDS + _read_entry(entry)[2].encode())
+            cell = orjson.loads(row)
+            number, arrived = cell["number"], cell["arrived"]
+            for uid, *_ in _arrived_in(rows, number, arrived):
+                key = _UIDS + uid.encode()
+                counted = rows.get(key)
+                if counted is not None and _decode(counted)[0] == number:
+                    rows.delete(key)
+            for place in range(-(-arrived // BLOCK)):
+                rows.delete(_BLOCK.pack(b"b", number, place))
         self.floor = floor
         rows.put(_FLOOR, floor.encode())
 
@@ -256,7 +272,7 @@ def _cell(rows: Rows, entity: str) -> Cell | None:
         if row is None:
             return None
         share = orjson.loads(row)
-        cell = Cell.of(share, share["number"])
+        cell = Cell.of(share, share["number"], share["arrived"])
         rows.keep(key, cell, cell.nbytes)
     return cell
 
@@ -276,39 +292,21 @@ def _render(uid: str, row: bytes, cell: Cell) -> Render:
     return Render(uid, cell.app, cell.renderer, frames, cell.success, cell.day, line, elapsed_ms, ram, cpu)
 
 
-def _values(render: Render) -> tuple[int | None, float | None, float | None]:
-    return render.elapsed_time, render.maxram, render.maxcpu
+def _block(rows: Rows, number: int, place: int) -> list[_Arrived]:
+    """A block of the cell of that number."""
+    block = rows.get(_BLOCK.pack(b"b", number, place))
+    if block is None:
+        raise LookupError(f"block {place} of the cell number {number} is missing: the state is damaged")
+    return _decode_block(block)
 
 
-def _entries(render: Render, number: int) -> list[bytes]:
-    """The keys of a render's ordered entries in the cell of that number."""
-    head, tail = b"i" + _NUMBER.pack(number), _INTEGER.pack(render.line) + row_start(render.uid)
-    values = zip(_PLACES, _values(render), strict=True)
-    entries = [head + place + _word_of(value) + tail for place, value in values if value is not None]
-    return entries or [head + _BARE + bytes(8) + tail]
+def _arrived_in(rows: Rows, number: int, count: int) -> list[_Arrived]:
+    """All that have arrived in a cell, as many as ``count``."""
+    return [one for place in range(-(-count // BLOCK)) for one in _block(rows, number, place)]
 
 
-def _entries_of(number: int, place: int) -> bytes:
-    """How the ordered entries of a cell's measure begin."""
-    return b"i" + _NUMBER.pack(number) + bytes([place])
-
-
-def _read_entry(key: bytes) -> tuple[bytes, int, str]:
-    """The word, the line and the uid of an ordered entry."""
-    _, _, _, word, line = _INDEX.unpack_from(key)
-    return word, line, fields_of(key[_INDEX.size :].decode())[0]
-
-
-def _word_of(value: float) -> bytes:
-    """Eight bytes that sort as values do, the greatest first: a double's own bits do, when it has no sign."""
-    bits = value if isinstance(value, int) else _INTEGER.unpack(_DOUBLE.pack(value))[0]
-    return _INTEGER.pack(_ALL ^ bits)
-
-
-def _value_of(word: bytes, place: int) -> float:
-    """The value of a word: times are integers, peaks are doubles."""
-    plain = _INTEGER.pack(_ALL ^ _INTEGER.unpack(word)[0])
-    return (_INTEGER if place == TIME else _DOUBLE).unpack(plain)[0]
+def _order(day: str, arrived: _Arrived) -> tuple[str, int, bytes]:
+    return Place(day, arrived[1], arrived[0]).order()
 
 
 def _time_ms(day: str) -> int:
