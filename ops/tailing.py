@@ -33,7 +33,7 @@ TELL_EVERY_S = 10.0
 
 
 def already(
-    reader: CommittedReader, spans: Spans, start: Start, *, key: bytes | None, latest: bool
+    reader: CommittedReader, spans: Spans, start: Start, *, wanted: Callable[[bytes], bool] | None, latest: bool
 ) -> Iterator[list[Message]]:
     """What is there already, in batches.
 
@@ -41,11 +41,11 @@ def already(
         reader: to read with.
         spans: the committed offsets of each partition now.
         start: where to start.
-        key: the only key that counts for "the last N".
+        wanted: which keys count for "the last N"; None: all.
         latest: whether only the newest record of each key is wanted.
     """
     if isinstance(start, int):
-        batches: Iterable[list[Message]] = _last(reader, spans, start, key)
+        batches: Iterable[list[Message]] = _last(reader, spans, start, wanted)
     else:
         batches = reader.read(starts(reader, spans, start), spans)
     if latest:
@@ -64,7 +64,9 @@ def starts(reader: CommittedReader, spans: Spans, start: Literal["beginning", "e
     return {place: span.start if start == "beginning" else span.end for place, span in spans.items()}
 
 
-def _last(reader: CommittedReader, spans: Spans, count: int, key: bytes | None) -> Iterator[list[Message]]:
+def _last(
+    reader: CommittedReader, spans: Spans, count: int, wanted: Callable[[bytes], bool] | None
+) -> Iterator[list[Message]]:
     """The last ``count`` records of each partition.
 
     Markers between transactions, aborted and compacted records have offsets, too, so the window in which ``count``
@@ -79,7 +81,7 @@ def _last(reader: CommittedReader, spans: Spans, count: int, key: bytes | None) 
             found[place] = deque(maxlen=count)
         for messages in reader.read(begin, spans):
             for message in messages:
-                if key is None or message.key() == key:
+                if wanted is None or wanted(message.key() or b""):
                     found[place_of(message)].append(message)
         todo = {place for place in todo if len(found[place]) < count and begin[place] > spans[place].start}
         window *= 8

@@ -66,6 +66,10 @@ class Schema(Generic[R]):
         """What is left of an entity that was removed: the fields that its ``key`` holds."""
         return self.fields(key) if self.fields is not None else {next(iter(self.summary.__annotations__)): key}
 
+    def removed_row(self, key: str) -> dict[str, Any]:
+        """What is left of a row that was removed: the fields that its ``key`` holds, with NUL between them."""
+        return dict(zip(self.row.__annotations__, key.split("\0"), strict=False))
+
     def with_op(self, op: str | None) -> Schema[R]:
         """This schema as who reads files needs it: their rows are commands to do ``op``; None: the usual one.
 

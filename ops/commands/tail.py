@@ -1,10 +1,10 @@
-"""``streamgauge tail [STREAM[:KEY]]``: the summaries, as they are published."""
+"""``streamgauge tail [STREAM[:KEY]]``: the summaries, as they are published, or the rows beside them."""
 
 from __future__ import annotations
 
 import re
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -24,19 +24,50 @@ if TYPE_CHECKING:
     from sinks.committed import Place, Span
 
 
+ROWS = ".rows"
+
+
+class Wanted(NamedTuple):
+    """What is to be shown."""
+
+    stream: str | None
+    """None: all streams."""
+    key: str | None = None
+    """None: all entities."""
+    rows: bool = False
+    """The rows that the stream publishes beside its summaries, instead of those; of a key all that begin with it."""
+
+    def topic(self, schema: Schema[Any]) -> str:
+        """The topic that holds it."""
+        topics = schema.topics
+        return topics.rows if self.rows and topics.rows else topics.summaries
+
+    def takes(self, key: bytes) -> bool:
+        """Whether a record with this key is of it."""
+        if self.key is None:
+            return True
+        return key.startswith(self.key.encode() + b"\0") if self.rows else key == self.key.encode()
+
+
 class StreamKey(click.ParamType):
-    """``STREAM`` or ``STREAM:KEY``; the key may hold colons."""
+    """``STREAM`` or ``STREAM:KEY``, the key may hold colons; ``STREAM.rows`` where a stream publishes some."""
 
     name = "stream"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str | None]:
-        """The stream, and the key when there is one."""
-        if isinstance(value, tuple):
-            return value  # pyright: ignore[reportUnknownVariableType] (click hands converted values in again)
-        stream, colon, key = str(value).partition(":")
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Wanted:
+        """What is wanted."""
+        if isinstance(value, Wanted):
+            return value  # click hands converted values in again
+        word, colon, key = str(value).partition(":")
         if colon and not key:
             self.fail(f"{value!r} has no key behind the colon", param, ctx)
-        return STREAM.convert(stream, param, ctx), key or None
+        stream = STREAM.convert(word.removesuffix(ROWS), param, ctx)
+        if word.endswith(ROWS):
+            from ops.registry import stream as stream_named
+
+            if stream_named(stream).schema.row is None:
+                self.fail(f"{stream} publishes no rows beside its summaries", param, ctx)
+        return Wanted(stream, key or None, word.endswith(ROWS))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The streams."""
@@ -82,7 +113,7 @@ class StartType(click.ParamType):
 @command_options
 def command(
     settings: Settings,
-    wanted: tuple[str, str | None] | None,
+    wanted: Wanted | None,
     start: Start | None,
     at_end: bool,
     count: int | None,
@@ -99,17 +130,18 @@ def command(
       streamgauge tail sites -o beginning -e      all that there is
       streamgauge tail sites:42                   one site, as it changes
       streamgauge tail sites --latest             what holds now, then every change
+      streamgauge tail products.rows              the catalogue beside its summaries; products.rows:SKU
     """
     if template is not None and envelope:
         raise click.UsageError("-f and -J exclude each other", click.get_current_context())
     from ops.registry import streams
 
-    stream, key = wanted or (None, None)
-    schemas = [each.schema for each in streams([stream] if stream else ()).values()]
-    show = _shower(schemas, template, envelope=envelope)
+    wanted = wanted or Wanted(None)
+    schemas = [each.schema for each in streams([wanted.stream] if wanted.stream else ()).values()]
+    show = _shower(schemas, wanted, template, envelope=envelope)
     if start is None:
         start = "beginning" if latest else "end"
-    batches = _read(settings, schemas, None if key is None else key.encode(), start, latest, at_end)
+    batches = _read(settings, schemas, wanted, start, latest, at_end)
     try:
         with closing(batches):
             for messages, shown in batches:
@@ -129,7 +161,7 @@ def command(
 
 
 def _read(
-    settings: Settings, schemas: list[Schema[Any]], key: bytes | None, start: Start, latest: bool, at_end: bool
+    settings: Settings, schemas: list[Schema[Any]], wanted: Wanted, start: Start, latest: bool, at_end: bool
 ) -> Generator[tuple[list[Message], Callable[[list[Message]], None]]]:
     """Batches of summaries, each with what is to be called when it was shown."""
     from itertools import chain
@@ -145,12 +177,14 @@ def _read(
         ensure(settings.kafka, schema, settings[PARTITIONS], settings[REPLICATION], admin=admin)
     have = admin.list_topics(timeout=10).topics
     spans: dict[Place, Span] = {}
+    keys = [] if wanted.key is None or wanted.rows else [wanted.key.encode()]
     for schema in schemas:
-        topic = schema.topics.summaries
-        spans |= spans_of(admin, topic, len(have[topic].partitions), [key] if key is not None else [])
+        topic = wanted.topic(schema)
+        spans |= spans_of(admin, topic, len(have[topic].partitions), keys)
     outage = Outage(settings.brokers)
+    chosen = None if wanted.key is None else wanted.takes
     # A key's position is its own: it says nothing about the other keys of its partition.
-    group = "streamgauge-tail" if key is None else f"streamgauge-tail:{key.decode()}"
+    group = "streamgauge-tail" if wanted.key is None else f"streamgauge-tail:{wanted.key}"
     with CommittedReader(
         settings.kafka, client_logger(), group=group, hurry=at_end, troubled=outage.troubled
     ) as reader:
@@ -158,11 +192,11 @@ def _read(
         ends = {place: span.end for place, span in spans.items()}
         try:
             for batch in chain(
-                already(reader, spans, start, key=key, latest=latest), () if at_end else reader.follow(ends)
+                already(reader, spans, start, wanted=chosen, latest=latest), () if at_end else reader.follow(ends)
             ):
                 if batch:
                     outage.over()
-                messages = batch if key is None else [message for message in batch if message.key() == key]
+                messages = batch if chosen is None else [m for m in batch if chosen(m.key() or b"")]
                 yield messages, positions.shown if positions else _nothing
                 if positions:
                     positions.store()
@@ -175,16 +209,18 @@ def _nothing(messages: list[Message]) -> None:
     """Nobody keeps what was shown."""
 
 
-def _shower(schemas: list[Schema[Any]], template: str | None, *, envelope: bool) -> Callable[[Message], bytes]:
+def _shower(
+    schemas: list[Schema[Any]], wanted: Wanted, template: str | None, *, envelope: bool
+) -> Callable[[Message], bytes]:
     """What makes the bytes that are shown of a message."""
     from ops import kcat
     from sinks.committed import headers_of
 
-    summaries = {schema.topics.summaries: schema for schema in schemas}
+    removed = {wanted.topic(schema): schema.removed_row if wanted.rows else schema.removed for schema in schemas}
 
     def line(message: Message) -> bytes:
         value = message.value()
-        return (_removed(summaries[message.topic() or ""], message) if value is None else value) + b"\n"
+        return (_removed(removed[message.topic() or ""], message) if value is None else value) + b"\n"
 
     if template is None and not envelope:
         return line
@@ -193,7 +229,7 @@ def _shower(schemas: list[Schema[Any]], template: str | None, *, envelope: bool)
     def show(message: Message) -> bytes:
         payload = message.value()
         if payload is None and not envelope:
-            payload = _removed(summaries[message.topic() or ""], message)
+            payload = _removed(removed[message.topic() or ""], message)
         return write(
             kcat.Shown(
                 message.topic() or "",
@@ -209,13 +245,13 @@ def _shower(schemas: list[Schema[Any]], template: str | None, *, envelope: bool)
     return show
 
 
-def _removed(schema: Schema[Any], message: Message) -> bytes:
+def _removed(fields: Callable[[str], dict[str, Any]], message: Message) -> bytes:
     """What stands for a tombstone: the entity, a count of 0 and, where its writer says it, the revision."""
     import orjson
 
     from sinks.committed import headers_of
 
-    shown: dict[str, Any] = {**schema.removed((message.key() or b"").decode("utf-8", "replace")), "count": 0}
+    shown: dict[str, Any] = {**fields((message.key() or b"").decode("utf-8", "replace")), "count": 0}
     revision = dict(headers_of(message)).get(REVISION)
     if revision is not None:
         shown["revision"] = int(revision)

@@ -164,6 +164,10 @@ def test_a_name_without_products_is_shown_with_a_count_of_0(shop: Shop) -> None:
     found = [json.loads(line) for line in shown]
     assert [(summary["name"], summary["count"]) for summary in found] == [("Once", 1), ("Once", 0), ("Once", 1)]
     assert found[0]["revision"] < found[1]["revision"] < found[2]["revision"]
+    rows = [json.loads(line) for line in shop.run("tail", "products.rows:o-1", "-o", "beginning", "-e").splitlines()]
+    assert [(row["sku"], row["name"], row.get("count")) for row in rows] == [
+        ("o-1", "Once", None), ("o-1", "Once", 0), ("o-1", "Once", None),
+    ]  # fmt: skip
     state = json.loads(shop.run("state", "products", "o-1"))
     assert state == {"sku": "o-1", "rows": [{"name": "Once", "description": ""}]}
 
