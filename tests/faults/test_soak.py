@@ -42,6 +42,7 @@ class Sample(NamedTuple):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(0)
 def test_an_hour_at_half_load_is_exact_and_takes_no_more_memory_or_files(
     tmp_path: Path, seed: int, request: pytest.FixtureRequest
 ) -> None:
@@ -67,12 +68,6 @@ def test_an_hour_at_half_load_is_exact_and_takes_no_more_memory_or_files(
     middle, last = thirds(samples)[1:]
     assert mean_mb(last) <= (1 + GROWTH) * mean_mb(middle)
     assert max(sample.files for sample in last) <= max(sample.files for sample in middle) + MORE_FILES
-
-
-@pytest.fixture(autouse=True)
-def patient(request: pytest.FixtureRequest) -> None:
-    """A soak lasts as long as it is told."""
-    request.node.add_marker(pytest.mark.timeout(0))
 
 
 def send_for(cluster: Cluster, folder: Path, seed: int, lasts_s: float, threads: ThreadPoolExecutor) -> Answer:
