@@ -10,7 +10,7 @@ decoded, all at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -46,21 +46,41 @@ def summaries(
         wanted: which are, of all, by what their keys say.
         shape: a ``TypedDict`` of the fields to decode, where a summary has large ones that nobody asks for.
     """
-    topic = schema.topics.summaries
-    metadata = admin.list_topics(timeout=10).topics.get(topic)
-    if metadata is None:
-        return []
-    count = len(metadata.partitions)
     keys = {entity.encode() for entity in entities}
-    spans = spans_of(admin, topic, count, keys)
-    newest: dict[bytes | None, bytes | None] = {}
-    with CommittedReader(kafka, logger) as reader:
-        for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
-            pairs = [(message.key(), message.value()) for message in messages]
-            newest.update(pairs if wanted is None else [pair for pair in pairs if wanted((pair[0] or b"").decode())])
+    newest: dict[bytes, bytes | None] = {}
+    for pairs in published(kafka, admin, schema, logger, keys):
+        newest.update(pairs if wanted is None else [pair for pair in pairs if wanted(pair[0].decode())])
     if keys:
         return _decoded((value for key, value in newest.items() if value is not None and key in keys), shape)
     return _decoded((value for value in newest.values() if value is not None), shape)
+
+
+def published(
+    kafka: Mapping[str, str],
+    admin: AdminClient,
+    schema: Schema[Any],
+    logger: logging.Logger,
+    keys: Collection[bytes] = (),
+) -> Iterator[list[tuple[bytes, bytes | None]]]:
+    """All that was published, as keys and values in batches: of a key, what comes last holds; None: it was removed.
+
+    For those who cannot hold every summary. Nothing where the topic does not exist.
+
+    Args:
+        kafka: client properties.
+        admin: connected with them.
+        schema: of the stream.
+        logger: where librdkafka's own lines go.
+        keys: only the partitions of these are read; none: all.
+    """
+    topic = schema.topics.summaries
+    metadata = admin.list_topics(timeout=10).topics.get(topic)
+    if metadata is None:
+        return
+    spans = spans_of(admin, topic, len(metadata.partitions), keys)
+    with CommittedReader(kafka, logger) as reader:
+        for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
+            yield [(message.key() or b"", message.value()) for message in messages]
 
 
 def rows(

@@ -26,19 +26,21 @@ def command(settings: Settings, kind: str | None, k: int | None, csv: bool) -> N
     if csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other", click.get_current_context())
     from ops.kafka import client_logger, connect
-    from ops.reports.items import COLUMNS, DEFAULT_K, array, bounds, sections, top
+    from ops.reports.items import COLUMNS, DEFAULT_K, Counts, array, sections
     from schemas.items import ITEMS
-    from sinks.summaries import summaries
+    from sinks.summaries import published
 
-    found = summaries(settings.kafka, connect(settings.kafka), ITEMS, client_logger())
+    counts = Counts()
+    for pairs in published(settings.kafka, connect(settings.kafka), ITEMS, client_logger()):
+        counts.add(pairs)
     if kind is not None:
-        table = top(found, kind, k or DEFAULT_K[kind])
+        table = counts.top(kind, k or DEFAULT_K[kind])
         lines = table.json() if settings.json else table.csv() if csv else table.text()
     else:
-        tables = [top(found, each, k or DEFAULT_K[each], column=COLUMNS[each]) for each in COLUMNS]
+        tables = [counts.top(each, k or DEFAULT_K[each], column=COLUMNS[each]) for each in COLUMNS]
         lines = array(tables) if settings.json else sections(tables)
     for line in lines:
         console.write(line + "\n")
     console.flush()
-    for bound in bounds(found):
+    for bound in counts.bounds():
         console.warn(bound)
