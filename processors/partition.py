@@ -314,14 +314,23 @@ def start_position(
     stamp = Stamp.decode(row)
     if stamp.version != version:
         raise StateRefused(
-            f"the state of {topic}-{partition} has format {stamp.version}, this program writes {version}; "
-            "replay the input into a new stream, or run the release that wrote it"
+            f"the state of {topic}-{partition} has format {stamp.version}, this program writes {version}: "
+            f"run the release that wrote it. {_way_to_count_anew(topic)}"
         )
     if stamp.offset > log_end:
         raise StateRefused(
             f"the state of {topic}-{partition} counts up to offset {stamp.offset}, but the topic ends at {log_end}: "
-            "it was recreated or truncated. Delete the stream's changelog and state to count it anew"
+            f"it was recreated or truncated. {_way_to_count_anew(topic)}"
         )
     if stamp.offset < log_start:
         return stamp.offset, log_start
     return stamp.offset, None
+
+
+def _way_to_count_anew(topic: str) -> str:
+    """Summaries go, too: their revisions would fall."""
+    stream = topic.partition(".")[0]
+    return (
+        f"To count what the topic holds anew: stop the workers of {stream}, delete all of its topics but {stream} "
+        f"itself, and the directories {stream} below DATA/workers"
+    )

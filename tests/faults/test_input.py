@@ -15,10 +15,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from ops.topics import ensure
+from processors.epoch import STAMP_KEY, Stamp
 from schemas.sites import SITES
 from schemas.wire import LETTER_MESSAGE
 from tests.cluster import Cluster
@@ -103,11 +104,7 @@ def test_a_changed_partition_count_is_refused_and_the_way_that_is_named_works(
         assert "replay" in last, last
 
         # The way: the topics and the state go, the topics are made with the new count, and the files are replayed.
-        for topic, deleted in admin.delete_topics(
-            [t for t in admin.list_topics(timeout=10).topics if "sites" in t]
-        ).items():
-            deleted.result(20)
-            until(lambda topic=topic: topic not in admin.list_topics(timeout=10).topics, f"{topic} is gone")
+        delete(cluster, of_the_stream(cluster))
         shutil.rmtree(cluster.state_of("w0") / "w0-0" / "sites")
         made = subprocess.run(
             cluster.command("topics", "create", "sites", "--partitions", str(more)), check=True, capture_output=True
@@ -118,6 +115,51 @@ def test_a_changed_partition_count_is_refused_and_the_way_that_is_named_works(
         verdict = judge(observe(cluster.kafka, TOPICS, COUNTED_S), Right(load.answer))
         assert verdict.valid, f"--seed {seed}: {verdict}"
         assert len(ends(cluster)) == more
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@REPETITIONS
+def test_state_of_another_release_is_refused_and_the_way_that_is_named_works(
+    tmp_path: Path, seed: int, repetition: int
+) -> None:
+    """The rows' format has another version: they are not guessed at, but counted anew from the input."""
+    load = sites.make(seed + repetition, 20_000)
+    with Cluster(tmp_path) as cluster:
+        ensure(cluster.kafka, SITES, partitions=PARTITIONS)
+        cluster.start_worker("w0", *OPTIONS)
+        send(cluster, tmp_path, "events.jsonl", load.files["events.jsonl"])
+        observe(cluster.kafka, TOPICS, COUNTED_S)
+        assert cluster.stop_worker("w0").endswith("(exit code 0)")
+        counted = ends(cluster)[0]
+        producer = Producer({**cluster.kafka})
+        producer.produce(TOPICS.changelog, Stamp(counted, version=99).encode(), STAMP_KEY, partition=0)
+        producer.flush()
+
+        code, last = ended(cluster, "w0", *OPTIONS)
+        assert code == 1, last
+        assert "has format 99" in last, last
+        assert "delete all of its topics but sites itself, and the directories sites below" in last, last
+
+        delete(cluster, [topic for topic in of_the_stream(cluster) if topic != TOPICS.input])
+        shutil.rmtree(cluster.state_of("w0") / "w0-0" / "sites")
+        cluster.start_worker("w0", *OPTIONS)
+        until(lambda: TOPICS.summaries in of_the_stream(cluster), "the worker makes its topics")
+        verdict = judge(observe(cluster.kafka, TOPICS, COUNTED_S), Right(load.answer))
+        assert verdict.valid, f"--seed {seed}: {verdict}"
+
+
+def of_the_stream(cluster: Cluster) -> list[str]:
+    """The topics of the stream."""
+    return [topic for topic in AdminClient({**cluster.kafka}).list_topics(timeout=10).topics if "sites" in topic]
+
+
+def delete(cluster: Cluster, topics: list[str]) -> None:
+    """As `kafka-topics --delete` does."""
+    admin = AdminClient({**cluster.kafka})
+    for deleted in admin.delete_topics(topics).values():
+        deleted.result(20)
+    until(lambda: not {*topics} & {*of_the_stream(cluster)}, "the topics are gone")
 
 
 def send(cluster: Cluster, folder: Path, name: str, lines: bytes) -> None:
