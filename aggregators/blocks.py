@@ -15,12 +15,13 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from aggregators.ids import Words, pairs, word, words
+from aggregators.ids import Words, word, words
 from aggregators.rows import Rows
 from schemas.errors import StateError
 
 Longs = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint32]
+Mask = npt.NDArray[np.bool_]
 
 HASHED = 1 << 30
 """Bit of an entry's number: its id is the hash of a text (`aggregators.ids`)."""
@@ -38,15 +39,20 @@ class Sizes(NamedTuple):
     """The sizes of blocks and pages, in entries, and two points of balance (tests make them small)."""
 
     unit: int = 32
-    fan: int = 4
-    old_level: int = 3
-    top_level: int = 6
+    fan: int = 8
+    old_level: int = 2
+    top_level: int = 4
     page: int = 1024
     times_page: int = 8192
     many: int = 64
     """From here on numpy is quicker than a loop."""
     worth: int = 512
-    """A look-up in the old blocks costs about as much as putting this many entries into a sieve."""
+    """A look-up in the old blocks costs about as much as telling `aggregators.seen` this many ids."""
+
+    @property
+    def old_span(self) -> int:
+        """How many entries the first old block takes."""
+        return self.unit * self.fan**self.old_level
 
 
 class Block(NamedTuple):
@@ -65,6 +71,35 @@ class Columns(NamedTuple):
     numbers: Numbers
 
 
+class Asked(NamedTuple):
+    """Ids that are looked up together, sorted by key."""
+
+    places: npt.NDArray[np.intp]
+    """Where each of them was."""
+    key: Words
+    low: Words
+    hashed: Mask
+
+    @classmethod
+    def of(cls, ids: Words, hashed: Mask | None, places: npt.NDArray[np.intp]) -> Asked:
+        """Those of the ``ids`` at ``places`` (``hashed`` as in `SortedBlocks.find_many`)."""
+        key, low = words(ids[places])
+        order = np.argsort(key)
+        places = places[order]
+        return cls(
+            places, key[order], low[order], np.zeros(len(places), np.bool_) if hashed is None else hashed[places]
+        )
+
+    def among(self, page: Columns, floor: int, part: slice = slice(None)) -> tuple[Mask, Mask]:
+        """Which of the ``part`` are on a page sorted by key, and of which only the keys agree with an entry's."""
+        key = self.key[part]
+        at = np.maximum(np.searchsorted(page.key, key, "right") - 1, 0)
+        same = page.key[at] == key
+        here = same & (page.low[at] == self.low[part]) & (page.times[at] >= floor)
+        here &= (page.numbers[at] & np.uint32(HASHED) != 0) == self.hashed[part]
+        return here, same & ~here
+
+
 class _Fences(NamedTuple):
     entries: int
     counted: int
@@ -79,6 +114,10 @@ class _Page(NamedTuple):
     low: memoryview
     times: memoryview
     numbers: memoryview
+
+    def columns(self) -> Columns:
+        """As arrays."""
+        return Columns(*[np.frombuffer(cast("Any", column), column.format) for column in self])
 
 
 class SortedBlocks:
@@ -119,35 +158,34 @@ class SortedBlocks:
         return None
 
     def find_many(
-        self, blocks: Sequence[Block], ids: bytes, places: Sequence[int], hashed: bytes | None, floor: int
+        self, blocks: Sequence[Block], ids: Words, hashed: Mask | None, places: npt.NDArray[np.intp], floor: int
     ) -> list[int]:
-        """Those of the ``places`` in ``ids`` that `find` would find."""
-        where = np.fromiter(places, np.int64, len(places))
-        key, low = words(pairs(ids))
-        where = where[np.argsort(key[where])]
-        key, low = key[where], low[where]
-        flags = np.zeros(len(where), np.bool_) if hashed is None else np.frombuffer(hashed, np.bool_)[where]
-        found = np.zeros(len(where), np.bool_)
-        unsure = np.zeros(len(where), np.bool_)
+        """Those of the ``places`` in ``ids`` that `find` would find.
+
+        Args:
+            blocks: where to look.
+            ids: as `aggregators.ids.pairs` makes them.
+            hashed: whether each id is hashed (None: none is).
+            places: which of the ids are meant.
+            floor: entries of an earlier time do not count.
+        """
+        if len(places) < self._sizes.many:
+            flags = np.zeros(len(ids), np.bool_) if hashed is None else hashed
+            find = self.find
+            return [at for at in places.tolist() if find(blocks, ids[at].tobytes(), bool(flags[at]), floor) is not None]
+        asked = Asked.of(ids, hashed, places)
+        found = np.zeros(len(places), np.bool_)
+        unsure = np.zeros(len(places), np.bool_)
         for block in blocks:
-            for number, first, last in _by_page(np.array(self._fences(block).keys, np.uint64), key, "right"):
-                page = self._page(block, number)
-                keys = np.frombuffer(page.key, np.uint64)
-                at = np.searchsorted(keys, key[first:last], "right") - 1  # >= 0: the page begins at or below the key
-                same = np.flatnonzero(keys[at] == key[first:last])
-                at, to = at[same], same + first
-                sure = (
-                    (np.frombuffer(page.low, np.uint64)[at] == low[to])
-                    & (np.frombuffer(page.times, np.int64)[at] >= floor)
-                    & ((np.frombuffer(page.numbers, np.uint32)[at] & np.uint32(HASHED) != 0) == flags[to])
-                )
-                found[to[sure]] = True
-                unsure[to[~sure]] = True
+            for number, first, last in _by_page(np.array(self._fences(block).keys, np.uint64), asked.key, "right"):
+                part = slice(first, last)
+                here, differs = asked.among(self._page(block, number).columns(), floor, part)
+                found[part] |= here
+                unsure[part] |= differs
         for at in np.flatnonzero(unsure & ~found).tolist():  # another entry has the same key: look at each
-            place = int(where[at])
-            sixteen = ids[16 * place : 16 * place + 16]
-            found[at] = self.find(blocks, sixteen, bool(flags[at]), floor) is not None
-        return cast("list[int]", where[found].tolist())
+            sixteen = ids[asked.places[at]].tobytes()
+            found[at] = self.find(blocks, sixteen, bool(asked.hashed[at]), floor) is not None
+        return cast("list[int]", asked.places[found].tolist())
 
     # -- counts
 
@@ -163,9 +201,8 @@ class SortedBlocks:
                         before = number * times_page + bisect_left(self._times(block, number), time)
                         total += weight * before
             return total
-        after_all = sum(weight for time, weight in steps if time > LAST)
-        table = np.array(sorted(step for step in steps if step[0] <= LAST), np.int64).reshape(-1, 2)
-        times, weights = np.ascontiguousarray(table[:, 0]), table[:, 1]
+        after_all = sum([weight for time, weight in steps if time > LAST])
+        times, weights = steps_within(steps)
         for block in blocks:
             fences = self._fences(block)
             total += after_all * fences.counted
@@ -180,8 +217,7 @@ class SortedBlocks:
     def columns(self, block: Block) -> Iterator[Columns]:
         """All entries, page by page."""
         for number in range(len(self._fences(block).keys)):
-            page = self._page(block, number, keep=False)
-            yield Columns(*[np.frombuffer(cast("Any", column), column.format) for column in page])
+            yield self._page(block, number, keep=False).columns()
 
     def write(self, block: Block, parts: Sequence[Columns], floor: int) -> Numbers:
         """Write a block that consists of ``parts``, without entries before ``floor``.
@@ -262,6 +298,12 @@ class SortedBlocks:
             page = memoryview(row_at(self._rows, key)).cast("q")
             self._rows.keep(key, page, page.nbytes + 400)
         return page
+
+
+def steps_within(steps: Sequence[tuple[int, int]]) -> tuple[Longs, Longs]:
+    """Times, sorted, and weights of the steps whose time is a time."""
+    table = np.array(sorted([step for step in steps if step[0] <= LAST]), np.int64).reshape(-1, 2)
+    return np.ascontiguousarray(table[:, 0]), table[:, 1]
 
 
 def row_at(rows: Rows, key: bytes) -> bytes:

@@ -1,44 +1,36 @@
-"""A batch of `sites`, sorted by site: what can be done for all records at once, before any state is touched.
+"""A batch of `sites`, sorted by site, in columns: what can be done for all records at once.
 
 >>> from schemas.sites import Message, MessageData
->>> batch = BySite([Message("a", "v", site, 5, MessageData()) for site in ("x", "y", "x")], [0, 1, 2])
->>> [(group.site_id, group.first, group.last, group.repeats) for group in batch.groups()], batch.places
-([('x', 0, 2, True), ('y', 2, 3, False)], [0, 2, 1])
+>>> batch = BySite([Message(id, "v", site, 5, MessageData()) for id, site in ("ax", "by", "cx")], range(3))
+>>> batch.site_ids, batch.ends.tolist(), batch.places.tolist()
+(['x', 'y'], [2, 3], [0, 2, 1])
+>>> batch.only(np.array([False, True, True])), batch.site_ids, batch.ends.tolist()
+([0, 1], ['x', 'y'], [1, 2])
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import count, repeat
+from operator import attrgetter, is_
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from aggregators.ids import Words, identify, marks, pairs, words
+from aggregators.blocks import HASHED, Longs, Numbers
+from aggregators.ids import identify, pairs, words
 from aggregators.pile import entries
-from aggregators.sieve import tags
+from aggregators.seen import Prints, prints
 from schemas.sites import SiteEvent, Status
 
 _SITE_ID, _ID, _SENDER, _TIMESTAMP = map(attrgetter, ("site_id", "id", "sender", "timestamp"))
 
-Codes = npt.NDArray[np.uint16 | np.uint32]
+Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 
-
-class Group(NamedTuple):
-    """The records of one site, ``[first, last)``."""
-
-    site_id: str
-    first: int
-    last: int
-    lowest: int
-    """The least timestamp."""
-    greatest: int
-    """The greatest timestamp."""
-    statuses: list[int]
-    """The places of statuses."""
-    repeats: bool
-    """Whether an id may be there twice."""
+T = TypeVar("T", bound=Hashable)
 
 
 class BySite:
@@ -52,74 +44,77 @@ class BySite:
     def __init__(self, records: Sequence[SiteEvent], places: Sequence[int]) -> None:
         # Each column is taken in order of arrival, as the records lie in memory, and sorted afterwards: to go from
         # record to record in the order of sites costs a cache miss each.
-        site_ids = list(map(_SITE_ID, records))
-        number_of = {site: number for number, site in enumerate(dict.fromkeys(site_ids))}
-        self._sites = list(number_of)
-        small = len(number_of) < 1 << 16  # 16 bits are sorted by radix
-        codes = np.array(list(map(number_of.__getitem__, site_ids)), np.uint16 if small else np.uint32)
-        order = np.argsort(codes, kind="stable")
-        self._ends = np.cumsum(np.bincount(codes, minlength=len(number_of)))
-        in_order: list[int] = order.tolist()
-
-        self._records, self._order = records, in_order
-        self.places = in_order if isinstance(places, range) else [places[at] for at in in_order]
+        number = len(records)
+        self.site_ids, codes = _numbered(map(_SITE_ID, records), number)
+        """The sites."""
+        small = len(self.site_ids) < 1 << 16  # 16 bits are sorted by radix
+        order = np.argsort(codes.astype(np.uint16) if small else codes, kind="stable")
+        self.codes = codes[order]
+        """The place of each record's site among the sites; it never falls."""
+        self.ends = np.cumsum(np.bincount(codes))
+        """Of each site: the place after its last record."""
+        self.places = order if isinstance(places, range) else np.array(places, np.intp)[order]
         """Where in the batch each record was."""
         ids, hashed = identify(list(map(_ID, records)))
-        self.ids = np.frombuffer(ids, "V16")[order].tobytes()
-        """16 bytes each."""
-        self.hashed = None if hashed is None else np.frombuffer(hashed, np.uint8)[order].tobytes()
-        """A byte each that tells whether the id is hashed, or None when none is."""
-        key = words(pairs(self.ids))[0]
-        mark = marks(key)
-        self.marks: list[int] = mark.tolist()
-        """What a `Pile` remembers of each id."""
-        self.tags = tags(mark)
-        senders = list(map(_SENDER, records))
-        self.senders = [senders[at] for at in in_order]
-        self._times = np.fromiter(map(_TIMESTAMP, records), np.int64, len(records))[order]
-        self.times: list[int] = self._times.tolist()
-        signed = np.array([kind is Status for kind in map(type, records)], np.bool_)
-        self.statuses: list[int] = np.flatnonzero(signed[order]).tolist()
-        """The places of statuses."""
-        self.numbers = [0] * len(records)
-        """For whoever counts the records: the number of each one's entry."""
-        self._repeating = self._with_repeats(key, codes[order])
+        self.ids = pairs(ids)[order]
+        """As `aggregators.ids.pairs` makes them."""
+        self.hashed: Mask | None = None if hashed is None else np.frombuffer(hashed, np.bool_)[order]
+        """Whether the id is hashed; None when none is."""
+        self.names, senders = _numbered(map(_SENDER, records), number)
+        """The distinct senders."""
+        self.senders = senders[order]
+        """The place of each record's sender among the names."""
+        self.times: Longs = np.fromiter(map(_TIMESTAMP, records), np.int64, number)[order]
+        self.signed: Mask = np.fromiter(map(is_, map(type, records), repeat(Status)), np.bool_, number)[order]
+        """Whether a record is a status."""
+        self._records, self._order = records, order
 
-    def record(self, at: int) -> SiteEvent:
-        """The record at a place."""
-        return self._records[self._order[at]]
+    def only(self, keep: Mask) -> list[int]:
+        """Leave out the other records, and sites that have none then; which sites are left."""
+        self.codes, self.places, self.ids = self.codes[keep], self.places[keep], self.ids[keep]
+        self.senders, self.times, self.signed = self.senders[keep], self.times[keep], self.signed[keep]
+        self._order = self._order[keep]
+        if self.hashed is not None:
+            self.hashed = self.hashed[keep]
+        sizes = np.bincount(self.codes, minlength=len(self.site_ids))
+        left = np.flatnonzero(sizes)
+        self.ends = np.cumsum(sizes[left])
+        self.codes = np.repeat(np.arange(len(left), dtype=np.uint32), sizes[left])
+        chosen: list[int] = left.tolist()
+        self.site_ids = [self.site_ids[site] for site in chosen]
+        return chosen
 
-    def groups(self) -> Iterator[Group]:
-        """The records of each site."""
-        ends = self._ends
-        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-        lowest = np.minimum.reduceat(self._times, starts).tolist()
-        greatest = np.maximum.reduceat(self._times, starts).tolist()
-        borders = np.searchsorted(self.statuses, ends).tolist()
-        repeating, statuses = self._repeating, self.statuses
-        first = signed = 0
-        columns = zip(self._sites, ends.tolist(), lowest, greatest, borders, strict=True)
-        for number, (site, last, low, high, end) in enumerate(columns):
-            yield Group(site, first, last, low, high, statuses[signed:end], number in repeating)
-            first, signed = last, end
+    @property
+    def starts(self) -> Places:
+        """Of each site: the place of its first record."""
+        return np.concatenate((np.zeros(1, np.intp), self.ends[:-1]))
 
-    def entries(self) -> bytes:
-        """The entry of each record, with its `numbers`."""
-        return entries(self.ids, self._times, self.numbers)
-
-    def is_hashed(self, at: int) -> bool:
-        """Whether the id at a place is the hash of its text."""
-        return self.hashed is not None and self.hashed[at] != 0
+    def records(self, places: Places) -> list[SiteEvent]:
+        """The records at some places."""
+        records = self._records
+        return [records[at] for at in self._order[places].tolist()]
 
     def identity(self, at: int) -> tuple[bytes, bool]:
         """The id at a place, and whether it is hashed."""
-        return self.ids[16 * at : 16 * at + 16], self.is_hashed(at)
+        return self.ids[at].tobytes(), self.hashed is not None and bool(self.hashed[at])
 
-    def _with_repeats(self, key: Words, codes: Codes) -> set[int]:
-        """The numbers of sites that may have an id twice."""
-        ordered = np.sort(key)
-        if not (ordered[1:] == ordered[:-1]).any():
-            return set()
-        order = np.lexsort((key, codes))
-        key, codes = key[order], codes[order]
-        return set(codes[1:][(key[1:] == key[:-1]) & (codes[1:] == codes[:-1])].tolist())
+    def prints(self, salts: npt.NDArray[np.uint64]) -> Prints:
+        """What `aggregators.seen` is told of each id.
+
+        Args:
+            salts: of each site.
+        """
+        return prints(words(self.ids)[0], salts[self.codes])
+
+    def entries(self, numbers: Numbers) -> bytes:
+        """The entry of each record, which has that number."""
+        if self.hashed is not None:
+            numbers = numbers | self.hashed * np.uint32(HASHED)
+        return entries(self.ids, self.times, numbers)
+
+
+def _numbered(values: Iterable[T], number: int) -> tuple[list[T], npt.NDArray[np.uint32]]:
+    """The distinct values in order of arrival, and the place of each value among them."""
+    places: defaultdict[T, int] = defaultdict(count().__next__)
+    codes = np.fromiter(map(places.__getitem__, values), np.uint32, number)
+    return list(places), codes

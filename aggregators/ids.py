@@ -24,11 +24,12 @@ import numpy.typing as npt
 Words = npt.NDArray[np.uint64]
 
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_UUID_CHARS = 36
 _DASHES = (8, 13, 18, 23)
-_DASH = 0x2D
+_DASH = ord("-")
+_END, _LINE_END = 36, ord("\n")
+_LINE = _END + 1
 
-_ODD_1, _ODD_2, _ODD_3 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93
+_ODD_1, _ODD_2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 _WORD = (1 << 64) - 1
 
 
@@ -61,18 +62,18 @@ def identify(texts: Sequence[str]) -> tuple[bytes, bytes | None]:
 
 def _uuids(texts: Sequence[str]) -> bytes | None:
     """The bytes of ``texts`` if every one is a canonical UUID (0.1 µs each instead of 1 µs)."""
-    text = "".join(texts)
+    text = "\n".join(texts)
     count = len(texts)
-    if len(text) != _UUID_CHARS * count or not text.isascii() or list(map(len, texts)).count(_UUID_CHARS) != count:
+    if len(text) + 1 != _LINE * count or not text.isascii() or text.count("\n") != count - 1:
         return None
-    grid = np.frombuffer(text.encode("ascii"), np.uint8).reshape(count, _UUID_CHARS)
-    if any((grid[:, column] != _DASH).any() for column in _DASHES):
+    grid = np.frombuffer(f"{text}\n".encode("ascii"), np.uint8).reshape(count, _LINE)
+    if (grid[:, _END] != _LINE_END).any() or any((grid[:, column] != _DASH).any() for column in _DASHES):
         return None
     try:
         joined = bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return None
-    # `fromhex` takes upper case and skips blanks, and a fifth dash leaves too few digits.
+    # `fromhex` takes upper case and skips blanks, and a blank or a fifth dash leaves too few digits.
     return joined if len(joined) == 16 * count and text == text.lower() else None
 
 
@@ -98,8 +99,3 @@ def word(sixteen: bytes) -> tuple[int, int]:
     """`words` of one identity."""
     low = int.from_bytes(sixteen[8:], "little")
     return (int.from_bytes(sixteen[:8], "little") * _ODD_1 + low * _ODD_2) & _WORD, low
-
-
-def marks(key: Words) -> npt.NDArray[np.uint32]:
-    """32 well-mixed bits of each key: what a `Pile` remembers of an id."""
-    return ((key ^ key >> np.uint64(32)) * np.uint64(_ODD_3) >> np.uint64(32)).astype(np.uint32)

@@ -3,23 +3,22 @@
 Entries lie in order of arrival; their count alone tells which rows there are:
 
     tail    the last ``n % unit`` entries, in the owner's head row
-    young   blocks of ``unit · fan^level`` entries as they came, levels 0, 1, 2: one row each
-    old     blocks from ``unit · fan^3`` entries on, sorted and cut into pages (`aggregators.blocks`)
+    young   blocks of ``unit · fan^level`` entries as they came, levels 0 and 1: one row each
+    old     blocks from ``unit · fan^2`` entries on, sorted and cut into pages (`aggregators.blocks`)
 
-Block ``i`` of a level holds the positions ``[i · size, (i + 1) · size)``. Four neighbours become one block of the
+Block ``i`` of a level holds the positions ``[i · size, (i + 1) · size)``. ``fan`` neighbours become one block of the
 next level (the last level excepted), so an entry is rewritten once a level, and the rows depend on the entries and
 their order only, not on how they were cut into batches. A batch of many entries goes straight into the largest
 blocks that it fills.
 
-Cost of an entry: O(log n) writes in all. Of a look-up: a set of marks answers for the young; for the old, a page of
-each block, until the look-ups made have cost as much as a `Sieve` for all entries does.
+Cost of an entry: O(log n) writes in all. Of a look-up: nothing for an id that `aggregators.seen` calls new. It is told
+the young entries when a pile is read from rows, and all that come. For the old ones a page of each block is read,
+until the look-ups made have cost as much as to tell all of the ids.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -28,38 +27,51 @@ from aggregators.blocks import (
     HASHED,
     LAST,
     SUFFIX,
+    Asked,
     Block,
     Columns,
     Longs,
+    Mask,
     Numbers,
     Sizes,
     SortedBlocks,
     row_at,
+    steps_within,
 )
-from aggregators.ids import Words, marks, pairs, words
+from aggregators.ids import Words, words
 from aggregators.rows import Rows
-from aggregators.sieve import Sieve, tags
+from aggregators.seen import Prints, Seen, prints
 
 NO_FLOOR = -(2**63)
-_MARK_BYTES = 70
-"""What a mark takes in a set: the number, its slot."""
 _YOUNG = ord("y")
 _ENTRY = np.dtype([("id", "<u8", 2), ("time", "<i8"), ("number", "<u4")])
 
+_WORD = (1 << 64) - 1
+_FEW = 8
+"""Up to here to count all times for each step is quicker than to sort them."""
+_MANY = 4
+"""From here on to sort the young is quicker than to search them for each id."""
 
-def entries(ids: bytes, times: Longs, numbers: Sequence[int]) -> bytes:
+
+def entries(ids: Words, times: Longs, numbers: Numbers) -> bytes:
     """Entries as `Pile.add` takes them: `ENTRY_BYTES` each.
 
     Args:
-        ids: 16 bytes each.
+        ids: as `aggregators.ids.pairs` makes them.
         times: of each.
-        numbers: of each, below 2^32.
+        numbers: of each.
     """
     table = np.empty(len(numbers), _ENTRY)
-    table["id"] = pairs(ids)
+    table["id"] = ids
     table["time"] = times
     table["number"] = numbers
     return table.tobytes()
+
+
+def columns(entries: bytes) -> Columns:
+    """Entries as columns."""
+    table = np.frombuffer(entries, _ENTRY)
+    return Columns(*words(table["id"]), table["time"], table["number"])
 
 
 def numbered(entries: bytes, least: int) -> Iterator[tuple[int, int, bytes]]:
@@ -85,20 +97,16 @@ class Pile:
         "_at_units",
         "_blocks",
         "_looked",
-        "_marks",
-        "_new",
         "_old",
         "_prefix",
         "_rows",
-        "_sieve",
         "_sizes",
-        "_uncounted",
-        "_whole",
         "_young",
-        "_young_times",
         "n",
-        "old_span",
+        "salt",
+        "seen_by",
         "tail",
+        "whole",
     )
 
     def __init__(
@@ -107,19 +115,14 @@ class Pile:
         self._rows = rows
         self._prefix = prefix
         self._sizes = sizes
-        self._uncounted = uncounted
         self._blocks = SortedBlocks(rows, prefix, sizes, uncounted)
-        self.old_span: int = sizes.unit * sizes.fan**sizes.old_level
-        """How many entries the first old block takes."""
-        self._marks: set[int] | None = None
-        """The marks of the young and the tail, while there is no sieve."""
-        self._sieve: Sieve | None = None
-        self._whole = False
-        """Whether a sieve stands for all entries."""
+        self.salt = hash(prefix) & _WORD
+        """What keeps its ids apart from those of other piles."""
+        self.seen_by = 0
+        """The generation of the `Seen` that was told the young entries."""
+        self.whole = False
+        """Whether that one was told all."""
         self._looked = 0
-        self._young_times: Longs | None = None
-        """The counted times of the young and the tail, sorted, without those of the entries in the next."""
-        self._new = b""
         self._at_units = -1
         self._young: list[Block] = []
         self._old: list[Block] = []
@@ -130,93 +133,76 @@ class Pile:
     @property
     def nbytes(self) -> int:
         """Memory, in bytes, without the pages, which are kept by themselves."""
-        sieve = 0 if self._sieve is None else self._sieve.nbytes
-        sieve += 0 if self._marks is None else _MARK_BYTES * len(self._marks)
-        times = 0 if self._young_times is None else self._young_times.nbytes
-        return 900 + ENTRY_BYTES * self._sizes.unit + sieve + times
+        return 700 + len(self.tail)
+
+    @property
+    def seen(self) -> int:
+        """How many of its ids are told to a `Seen`."""
+        return self.n if self.whole else self.n % self._sizes.old_span
 
     # -- which ids are here
 
-    def find(
-        self,
-        ids: bytes,
-        marks: Sequence[int],
-        tags: bytes,
-        hashed: bytes | None,
-        first: int,
-        last: int,
-        floor: int = NO_FLOOR,
-    ) -> list[int]:
-        """Which of the ids ``[first, last)`` are here already.
+    def prints(self, key: Words) -> Prints:
+        """What `Seen` is told of ids with these keys."""
+        return prints(key, np.uint64(self.salt))
 
-        Those that are not must be added next: they are remembered already.
+    def introduce(self, seen: Seen) -> Prints | None:
+        """The prints that ``seen`` must be told before it is asked about this pile; None: it knows what it must."""
+        if self.seen_by == seen.generation:
+            return None
+        self.seen_by, self._looked = seen.generation, 0
+        self.whole = self.n < self._sizes.old_span
+        if not self.n % self._sizes.old_span:
+            return None
+        return self.prints(columns(b"".join(self.young())).key)
+
+    def introduce_all(self, seen: Seen, more: int) -> None:
+        """Tell ``seen`` the rest, when so many look-ups more in the old blocks would cost as much."""
+        if self.whole:
+            return
+        self._looked += more
+        if self._looked * self._sizes.worth >= self.n:
+            self.whole = True
+            for block in self._lists()[1]:
+                for part in self._blocks.columns(block):
+                    seen.sift(self.prints(part.key))
+
+    def find(self, ids: Words, hashed: Mask | None, may: Mask, floor: int = NO_FLOOR) -> list[int]:
+        """Which of some ids are here already.
 
         Args:
-            ids: 16 bytes each.
-            marks: of each id, for the sieve.
-            tags: of each id, for the sieve.
-            hashed: a byte for each id: whether it is hashed (None: none is).
-            first: the place of the first that is meant.
-            last: the place after the last that is meant; if an id is twice among them, neither need be found.
+            ids: as `aggregators.ids.pairs` makes them.
+            hashed: whether each id is hashed (None: none is).
+            may: what `Seen.sift` said of each.
             floor: entries of an earlier time do not count: they are folded.
 
         Returns:
-            The places of those that are here, in order.
+            The places of those that are here.
         """
-        maybe = self._sift(marks, tags, first, last)
-        old = self._lists()[1] if self.n >= self.old_span else []
-        if not maybe and (self._whole or not old):
-            return []
-        found = [place for place in maybe if self._in_young(*_identity(ids, hashed, place), floor) is not None]
-        if old:
-            here = set(found)
-            ask = [place for place in (maybe if self._whole else range(first, last)) if place not in here]
-            if len(ask) >= self._sizes.many:
-                found += self._blocks.find_many(old, ids, ask, hashed, floor)
-            else:
-                find = self._blocks.find
-                found += [place for place in ask if find(old, *_identity(ids, hashed, place), floor) is not None]
-        return sorted(found)
+        ask = np.flatnonzero(may)
+        found: list[int] = []
+        if self.n % self._sizes.old_span:
+            look = ask
+            if len(ask) >= _MANY:
+                asked = Asked.of(ids, hashed, ask)
+                here, differs = asked.among(_sorted(columns(b"".join(self.young(keep=True)))), floor)
+                found += asked.places[here].tolist()
+                look = asked.places[differs]
+            for at in look.tolist():
+                flag = hashed is not None and bool(hashed[at])
+                if self._in_young(ids[at].tobytes(), flag, floor) is not None:
+                    found.append(at)
+        old = self._lists()[1]
+        if old and (len(ask) or not self.whole):
+            rest = may.copy() if self.whole else np.ones(len(ids), np.bool_)
+            rest[found] = False
+            found += self._blocks.find_many(old, ids, hashed, np.flatnonzero(rest), floor)
+        return found
 
     def number_of(self, sixteen: bytes, hashed: bool, floor: int = NO_FLOOR) -> int | None:
         """The number of the entry with this id and a time of ``floor`` or later, or None."""
         number = self._in_young(sixteen, hashed, floor)
         return self._blocks.find(self._lists()[1], sixteen, hashed, floor) if number is None else number
-
-    def _sift(self, marks: Sequence[int], tags: bytes, first: int, last: int) -> list[int]:
-        """Remember the ids ``[first, last)``; which may be among the young, or, with a sieve, anywhere."""
-        count = last - first
-        if not self._whole and self.n >= self.old_span:
-            self._looked += count
-            if self._looked * self._sizes.worth >= self.n:
-                self._whole, self._marks = True, None
-        if self._whole:
-            sieve = self._sieve
-            if sieve is None or self.n + count > sieve.room:
-                sieve = self._sieve = self._made_sieve(count)
-            return (sieve.sift if count < self._sizes.many else sieve.sift_many)(marks, tags, first, last)
-        here = self._marks
-        if here is None:
-            here = self._marks = self._young_marks()
-        new = marks[first:last]
-        maybe = [] if here.isdisjoint(new) else [place for place, mark in enumerate(new, first) if mark in here]
-        here.update(new)
-        return maybe
-
-    def _young_marks(self) -> set[int]:
-        if not self.n % self.old_span:
-            return set()
-        return set(marks(words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0]).tolist())
-
-    def _made_sieve(self, more: int) -> Sieve:
-        """A sieve for all entries, with room for ``more``."""
-        sieve = Sieve(self.n + more)
-        if self.n % self.old_span:
-            _remember(sieve, words(np.frombuffer(b"".join(self.young()), _ENTRY)["id"])[0])
-        for block in self._lists()[1]:
-            for columns in self._blocks.columns(block):
-                _remember(sieve, columns.key)
-        return sieve
 
     def _in_young(self, sixteen: bytes, hashed: bool, floor: int) -> int | None:
         """The number of the entry in the tail or the young blocks, or None."""
@@ -224,57 +210,51 @@ class Pile:
         if number is not None:
             return number
         for block in self._lists()[0]:
-            number = _look(self._young_row(block), sixteen, hashed, floor)
+            number = _look(self._young_row(block, keep=True), sixteen, hashed, floor)
             if number is not None:
                 return number
         return None
 
     # -- how many times lie where
 
-    def rank(self, steps: Sequence[tuple[int, int]]) -> int:
-        """The sum, over the steps ``(time, weight)``, of weight times the number of counted entries before time."""
-        if not self.n:
-            return 0
-        young = self._sorted_young_times()
-        if len(steps) < self._sizes.many:
-            view = memoryview(young.data)
-            total = sum([weight * bisect_left(view, time) for time, weight in steps])
+    def rank(self, young: Longs, steps: Sequence[tuple[int, int]]) -> int:
+        """The sum, over the steps ``(time, weight)``, of weight times the number of counted entries before time.
+
+        Args:
+            young: the counted times of the young and the tail, in any order (their owner keeps them).
+            steps: what is asked.
+        """
+        if len(steps) < _FEW:
+            total = sum([weight * int(np.count_nonzero(young < time)) for time, weight in steps])
         else:
-            total = len(young) * sum(weight for time, weight in steps if time > LAST)
-            table = np.array([step for step in steps if step[0] <= LAST], np.int64).reshape(-1, 2)
-            total += int((np.searchsorted(young, table[:, 0], "left") * table[:, 1]).sum())
+            young = np.sort(young)
+            total = len(young) * sum([weight for time, weight in steps if time > LAST])
+            times, weights = steps_within(steps)
+            total += int((np.searchsorted(young, times, "left") * weights).sum())
         old = self._lists()[1]
         return total + self._blocks.rank(old, steps) if old else total
 
-    def _sorted_young_times(self) -> Longs:
-        times = self._young_times
-        if times is None:
-            self._new = b"".join(self.young())
-            times = np.zeros(0, np.int64)
-        if self._new:
-            table = np.frombuffer(self._new, _ENTRY)
-            new = table["time"][table["number"] < cast("int", self._uncounted)]
-            times = np.concatenate((times, new))
-            times.sort()
-            self._new = b""
-            self._young_times = times
-        return times
-
     # -- everything
 
-    def young(self) -> Iterator[bytes]:
-        """The entries of the young blocks and the tail, in order of arrival."""
+    def young(self, *, keep: bool = False) -> Iterator[bytes]:
+        """The entries of the young blocks and the tail, in order of arrival; whether to ``keep`` the rows at hand."""
         for block in self._lists()[0]:
-            yield self._young_row(block)
+            yield self._young_row(block, keep=keep)
         yield self.tail
 
     def columns(self) -> Iterator[Columns]:
         """All entries, in no particular order (reads everything)."""
         for block in self._lists()[1]:
             yield from self._blocks.columns(block)
-        yield _columns(b"".join(self.young()))
+        yield columns(b"".join(self.young()))
 
     # -- adding
+
+    def grow(self, entries: bytes) -> bytes:
+        """Add entries, of which none is here, and that fill no unit; the tail then."""
+        self.n += len(entries) // ENTRY_BYTES
+        self.tail += entries
+        return self.tail
 
     def add(self, entries: bytes, floors: Longs | None = None) -> list[Numbers]:
         """Add entries, of which none is here.
@@ -286,50 +266,55 @@ class Pile:
         Returns:
             The numbers of entries that were dropped.
         """
-        unit_bytes = self._sizes.unit * ENTRY_BYTES
-        before = self.n
-        self.n = before + len(entries) // ENTRY_BYTES
-        self.tail += entries
-        if self._young_times is not None:
-            self._new += entries
-        return self._seal(before, floors) if len(self.tail) >= unit_bytes else []
-
-    def _seal(self, before: int, floors: Longs | None) -> list[Numbers]:
-        """Move what fills units from the tail into blocks."""
-        unit, after = self._sizes.unit, self.n
+        unit, fan, before, whole = self._sizes.unit, self._sizes.fan, self.n, self.tail + entries
+        after = self.n = before + len(entries) // ENTRY_BYTES
         base, first, last = before - before % unit, before // unit, after // unit
-        if last - first <= self._sizes.fan:
-            steps = [self._filled(units) for units in range(first + 1, last + 1)]
-        else:
-            steps = self._filled_between(first, last)
-        young, old = self._lists(first)
         dropped: list[Numbers] = []
-        for block, parts in steps:
-            size = self._size(block.level)
-            start, end = block.number * size, (block.number + 1) * size
-            in_tail = start + sum([self._size(part.level) for part in parts])
-            tail = self.tail[(in_tail - base) * ENTRY_BYTES : (end - base) * ENTRY_BYTES]
-            if block.level < self._sizes.old_level:
-                rows = [self._young_row(part, keep=False) for part in parts]
-                self._rows.put(self._key(block), b"".join([*rows, tail]))
-                young.append(block)
-            else:
-                floor = NO_FLOOR if floors is None else int(floors[end - before - 1])
-                dropped.append(self._merge(block, parts, tail, floor))
-                old.append(block)
-            for part in parts:
-                if part.level < self._sizes.old_level:
-                    self._rows.delete(self._key(part))
-                    self._rows.forget(self._key(part))
-                    young.remove(part)
+        if last - first <= fan:
+            for units in range(first + 1, last + 1):
+                if units % fan:
+                    at = (units * unit - base) * ENTRY_BYTES
+                    self._rows.put(self._key(Block(0, units - 1)), whole[at - unit * ENTRY_BYTES : at])
                 else:
-                    self._blocks.delete(part)
-                    old.remove(part)
-        self._at_units = last
-        self.tail = self.tail[(after - after % unit - base) * ENTRY_BYTES :]
-        if before // self.old_span != after // self.old_span:
-            self._young_times, self._new = None, b""
-            self._marks = None
+                    dropped += self._fill(*self._filled(units), before, whole, floors)
+        else:
+            for block, parts in self._filled_between(first, last):
+                dropped += self._fill(block, parts, before, whole, floors)
+        self.tail = whole[(after - after % unit - base) * ENTRY_BYTES :]
+        return dropped
+
+    def _fill(
+        self, block: Block, parts: Sequence[Block], before: int, whole: bytes, floors: Longs | None
+    ) -> list[Numbers]:
+        """Write a block that is full.
+
+        Args:
+            block: what is written.
+            parts: the blocks that it takes in.
+            before: how many entries there were before some are added.
+            whole: the tail as it was then, and what is added.
+            floors: as `add` takes them.
+
+        Returns:
+            The numbers of entries that were dropped.
+        """
+        size = self._size(block.level)
+        start, end = block.number * size, (block.number + 1) * size
+        base = before - before % self._sizes.unit
+        in_tail = start + sum([self._size(part.level) for part in parts])
+        tail = whole[(in_tail - base) * ENTRY_BYTES : (end - base) * ENTRY_BYTES]
+        dropped: list[Numbers] = []
+        if block.level < self._sizes.old_level:
+            self._rows.put(self._key(block), b"".join([*map(self._young_row, parts), tail]))
+        else:
+            floor = NO_FLOOR if floors is None else int(floors[end - before - 1])
+            dropped.append(self._merge(block, parts, tail, floor))
+        for part in parts:
+            if part.level < self._sizes.old_level:
+                self._rows.delete(self._key(part))
+                self._rows.forget(self._key(part))
+            else:
+                self._blocks.delete(part)
         return dropped
 
     def _filled(self, units: int) -> tuple[Block, list[Block]]:
@@ -353,10 +338,10 @@ class Pile:
 
     def _merge(self, block: Block, parts: Sequence[Block], tail: bytes, floor: int) -> Numbers:
         """Write an old block that is made of other blocks and of what is in the tail."""
-        pieces = [_columns(tail)]
+        pieces = [columns(tail)]
         for part in parts:
             if part.level < self._sizes.old_level:
-                pieces.append(_columns(self._young_row(part, keep=False)))
+                pieces.append(columns(self._young_row(part)))
             else:
                 pieces += self._blocks.columns(part)
         return self._blocks.write(block, pieces, floor)
@@ -395,7 +380,7 @@ class Pile:
     def _key(self, block: Block) -> bytes:
         return self._prefix + SUFFIX.pack(_YOUNG, block.level, block.number, 0)
 
-    def _young_row(self, block: Block, *, keep: bool = True) -> bytes:
+    def _young_row(self, block: Block, *, keep: bool = False) -> bytes:
         key = self._key(block)
         row = self._rows.kept(key)
         if row is None:
@@ -418,15 +403,6 @@ def _look(entries: bytes, sixteen: bytes, hashed: bool, floor: int) -> int | Non
     return None
 
 
-def _identity(ids: bytes, hashed: bytes | None, place: int) -> tuple[bytes, bool]:
-    return ids[16 * place : 16 * place + 16], hashed is not None and hashed[place] != 0
-
-
-def _remember(sieve: Sieve, key: Words) -> None:
-    mark = marks(key)
-    sieve.fill(mark, tags(mark))
-
-
-def _columns(entries: bytes) -> Columns:
-    table = np.frombuffer(entries, _ENTRY)
-    return Columns(*words(table["id"]), table["time"], table["number"])
+def _sorted(entries: Columns) -> Columns:
+    order = np.argsort(entries.key)
+    return Columns(entries.key[order], entries.low[order], entries.times[order], entries.numbers[order])

@@ -6,6 +6,7 @@ what is at or after the site's ``floor`` can be asked for: totals stay, details 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,38 +22,38 @@ PERIODS = {"hour": 3600, "day": 86400}
 
 def state(site: Site, site_id: str) -> dict[str, Any]:
     """All that a person wants to know of a site at once."""
-    operators = list(site.operators.texts())
+    operators, totals = list(site.operators.texts()), site.totals
     online: set[int] = set()
     for leaf in site.timeline.leaves():
         online = leaf.online_at_end()
     return {
         "site_id": site_id,
-        "messages": site.chats,
-        "emails": site.emails,
-        "operators": site.operators.count,
-        "visitors": site.visitors.count,
-        "events": site.events.n,
-        "first": site.first,
-        "last": site.newest,
+        "messages": totals.chats,
+        "emails": totals.emails,
+        "operators": totals.operators,
+        "visitors": totals.visitors,
+        "events": totals.events,
+        "first": totals.first,
+        "last": totals.newest,
         "online": sorted(operators[number] for number in online),
-        "folded_before": None if site.floor == NO_FLOOR else site.floor,
+        "folded_before": None if totals.floor == NO_FLOOR else totals.floor,
     }
 
 
 def at(site: Site, site_id: str, arguments: Mapping[str, str]) -> dict[str, Any] | None:
     """The summary as of the moment ``ts`` (inclusive); None when the site had no event by then."""
-    moment = _integer(arguments, "ts")
-    if moment < site.first:
+    moment, totals = _integer(arguments, "ts"), site.totals
+    if moment < totals.first:
         return None
-    if moment < site.floor:
-        raise ValueError(f"what was before {site.floor} is folded (--retention): ask for that moment or a later one")
+    if moment < totals.floor:
+        raise ValueError(f"what was before {totals.floor} is folded (--retention): ask for that moment or a later one")
     message_times, visitors, status_times, operators = site.everything()
     later = message_times[message_times > moment]
     chats = int(_met(site, later).sum())
     return {
         "site_id": site_id,
-        "messages": site.chats - chats,
-        "emails": site.emails - (len(later) - chats),
+        "messages": totals.chats - chats,
+        "emails": totals.emails - (len(later) - chats),
         "operators": _distinct(operators[status_times <= moment], site.operators.folded()),
         "visitors": _distinct(visitors[message_times <= moment], site.visitors.folded()),
     }
@@ -68,7 +69,8 @@ def by(site: Site, arguments: Mapping[str, str]) -> list[dict[str, int]]:
     if period is None:
         raise ValueError(f"period must be one of {', '.join(PERIODS)}, not {arguments.get('period')!r}")
     message_times, visitors, status_times, operators = site.everything()
-    from_period = -(-site.floor // period) if site.floor != NO_FLOOR else NO_FLOOR
+    floor = site.totals.floor
+    from_period = -(-floor // period) if floor != NO_FLOOR else NO_FLOOR
     # Periods by number: the start of the first may lie outside of 64 bits.
     message_periods, status_periods = message_times // period, status_times // period
     met = _met(site, message_times)
@@ -92,15 +94,15 @@ def operators(site: Site) -> list[dict[str, Any]]:
 
     An interval that began before the floor begins there.
     """
-    names = list(site.operators.texts())
+    names, floor = list(site.operators.texts()), site.totals.floor
     since: dict[int, int] = {}
     intervals: list[tuple[int, int, int | None]] = []
     for number, leaf in enumerate(site.timeline.leaves()):
         if number == 0:
-            since = dict.fromkeys(leaf.online, site.floor)
+            since = dict.fromkeys(leaf.online, floor)
         for time, operator, online, _ in leaf.statuses():
             if online:
-                since.setdefault(operator, max(time, site.floor))
+                since.setdefault(operator, max(time, floor))
             elif operator in since:
                 began = since.pop(operator)
                 if began < time:
@@ -112,8 +114,12 @@ def operators(site: Site) -> list[dict[str, Any]]:
 
 def _met(site: Site, times: Longs) -> npt.NDArray[np.bool_]:
     """Whether a message of each time met an operator."""
-    steps, online = site.timeline.steps()
-    return online[np.searchsorted(steps, times, "right")]
+    steps = array("q")
+    counts: list[int] = []
+    for leaf in site.timeline.leaves():
+        counts += leaf.counts[1:] if counts else leaf.counts
+        steps += leaf.times
+    return np.array(counts)[np.searchsorted(np.array(steps, np.int64), times, "right")] > 0
 
 
 def _distinct(numbers: Numbers, folded: set[int]) -> int:

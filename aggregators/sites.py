@@ -10,16 +10,14 @@
 >>> list(sites.update(rows, Batch([online], [0])).entities), sites.summary(rows, "7")
 (['7'], {'site_id': '7', 'messages': 1, 'emails': 0, 'operators': 1, 'visitors': 1})
 
-A batch is counted site by site (`aggregators.site`):
+A batch is counted for all of its sites at once, in columns sorted by site (`aggregators.by_site`); what is left to
+do for each site is to put its rows:
 
-1. what is too late is refused, what is known already is dropped (`Pile.find`);
-2. statuses are applied; each interval that opens or closes moves the messages counted before (`Pile.rank`), and each
-   new message is looked up in the corrected timeline;
-3. the events are added to the site's pile, and its head row is put.
-
-With a retention, a site's ``floor`` is its greatest timestamp less the retention. What is below is folded: it stays
-in the totals, is dropped when blocks are merged, and an event below is too late. The floor moves with every event,
-so that a batch gives what its events would have given one by one.
+1. what is too late is refused, what is known already is dropped (`aggregators.new_events`);
+2. senders are numbered (`aggregators.naming`);
+3. statuses are applied, one by one; each interval that opens or closes moves the messages counted before
+   (`Site.sign`), and each new message is looked up in the corrected timeline;
+4. totals are brought up to date, the events are added to their site's pile, and its head row is put.
 """
 
 from __future__ import annotations
@@ -31,15 +29,14 @@ import numpy as np
 
 from aggregators import site_views
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
-from aggregators.blocks import ENTRY_BYTES, Longs
 from aggregators.by_site import BySite
-from aggregators.pile import NO_FLOOR
+from aggregators.naming import number
+from aggregators.new_events import NewEvents
+from aggregators.residents import Residents
 from aggregators.rows import Rows
 from aggregators.site import HEADS, HEADS_END, Site, Sizes, totals
+from aggregators.tally import Tally
 from schemas.sites import SiteEvent
-
-_Counted = tuple[str, Site, Sequence[int], Longs | None]
-"""A site, the places of its new records in a batch, and the floor after each of them (None: there never was one)."""
 
 
 class Sites(Aggregator[SiteEvent]):
@@ -63,71 +60,51 @@ class Sites(Aggregator[SiteEvent]):
         """Count a batch."""
         changes = Changes()
         records, places = self._in_time(batch, changes)
-        if not records:
-            return changes
-        by_site = BySite(records, places)
-        counted = self._count(rows, by_site, changes)
-        self._append(rows, by_site, counted)
-        changes.entities = [entity for entity, _, _, _ in counted]
+        if records:
+            residents = Residents.of(rows)
+            self._count(rows, BySite(records, places), residents, changes)
+            residents.settle(rows)
         changes.refused.sort()
         return changes
 
-    def _count(self, rows: Rows, batch: BySite, changes: Changes) -> list[_Counted]:
-        """Count the new ones of all records; which they are, by site."""
-        counted: list[_Counted] = []
-        kept, ids, marks, tags, hashed = rows.kept, batch.ids, batch.marks, batch.tags, batch.hashed
-        for site_id, first, last, lowest, greatest, statuses, repeats in batch.groups():
-            key = HEADS + site_id.encode()
-            site: Site | None = kept(key) or self._open(rows, key)
-            if site is None:
-                changes.refused += [(place, WRONG_PARTITION) for place in batch.places[first:last]]
-                continue
-            known = site.events.find(ids, marks, tags, hashed, first, last, site.floor)
-            if self._retention is not None or site.floor > NO_FLOOR:
-                new, floors = self._in_order(site, batch, first, last, known, changes)
-            elif known or repeats:
-                new, floors = _first_of_each(batch, first, last, known), None
-            else:
-                new, floors = range(first, last), None
-            if not new:
-                continue
-            if len(new) < last - first:
-                among, times = set(new), [batch.times[at] for at in new]
-                site.count(batch, new, [at for at in statuses if at in among], min(times), max(times))
-            else:
-                site.count(batch, new, statuses, lowest, greatest)
-            counted.append((site_id, site, new, floors))
-        return counted
+    def _count(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> None:
+        """Count what is new of a batch."""
+        sites = self._opened(rows, batch, residents, changes)
+        if not sites:
+            return
+        new = NewEvents(batch, sites, residents.seen, self._retention)
+        changes.refused += [(place, TOO_LATE) for place in new.too_late]
+        floors = new.floors
+        if not new.keep.all():
+            sites = [sites[at] for at in batch.only(new.keep)]
+            floors = None if floors is None else floors[new.keep]
+            if not sites:
+                return
+        tally = Tally(batch, sites, number(batch, sites, residents), self._sizes)
+        tally.sign()
+        tally.count_messages()
+        tally.add(floors)
+        tally.put(rows, floors)
+        changes.entities = batch.site_ids
 
-    def _append(self, rows: Rows, batch: BySite, counted: list[_Counted]) -> None:
-        """Put what was counted into rows."""
-        entries, numbers = batch.entries(), batch.numbers
-        for _, site, chosen, floors in counted:
-            if isinstance(chosen, range):
-                first, last = chosen.start, chosen.stop
-                some, its = entries[first * ENTRY_BYTES : last * ENTRY_BYTES], numbers[first:last]
-            else:
-                some = b"".join([entries[at * ENTRY_BYTES : (at + 1) * ENTRY_BYTES] for at in chosen])
-                its = [numbers[at] for at in chosen]
-            sealed = site.append(some, its, floors)
-            rows.put(site.key, site.row())
-            if sealed or not site.kept_bytes:
-                site.kept_bytes = site.nbytes
-                rows.keep(site.key, site, site.kept_bytes)
+    def _opened(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> list[Site]:
+        """The sites of a batch; records of others are refused and left out."""
+        found = residents.open(rows, self._sizes, batch.site_ids)
+        ours = np.array([site is not None for site in found], np.bool_)
+        if not ours.all():
+            keep = ours[batch.codes]
+            changes.refused += [(place, WRONG_PARTITION) for place in batch.places[~keep].tolist()]
+            batch.only(keep)
+        return [site for site in found if site is not None]
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals."""
         key = HEADS + entity.encode()
         site: Site | None = rows.kept(key)
-        if site is not None:
-            chats, emails = site.chats, site.emails
-            visitors, operators = site.visitors.count, site.operators.count
-        else:
-            row = rows.get(key)
-            if row is None:
-                return None
-            known = totals(row)
-            chats, emails, visitors, operators = known.chats, known.emails, known.visitors, known.operators
+        head = rows.get(key) if site is None else site.head
+        if head is None:
+            return None
+        _, chats, emails, _, _, _, visitors, operators = totals(head)
         return {
             "site_id": entity,
             "messages": chats,
@@ -170,60 +147,3 @@ class Sites(Aggregator[SiteEvent]):
             else:
                 places.append(place)
         return [batch.records[place] for place in places], places
-
-    def _open(self, rows: Rows, key: bytes) -> Site | None:
-        """The site with this key, from its rows or new; None when it is new and of another partition."""
-        row = rows.get(key)
-        if row is None and not rows.owns(key[len(HEADS) :]):
-            return None
-        return Site(rows, key, self._sizes, row)
-
-    def _in_order(
-        self, site: Site, batch: BySite, first: int, last: int, known: list[int], changes: Changes
-    ) -> tuple[list[int], Longs]:
-        """Which of the records ``[first, last)`` count where a floor moves with them, and the floor after each.
-
-        Args:
-            site: theirs.
-            batch: where they are.
-            first: the place of the first.
-            last: the place after the last.
-            known: the places of ids that are here before the floor moves.
-            changes: is told what is too late.
-        """
-        floor, newest, retention = site.floor, site.newest, self._retention
-        here = set(known)
-        chosen: list[int] = []
-        floors: list[int] = []
-        seen: dict[tuple[bytes, bool], int] = {}
-        for at in range(first, last):
-            time = batch.times[at]
-            if time < floor:
-                changes.refused.append((batch.places[at], TOO_LATE))
-                continue
-            identity = batch.identity(at)
-            if at in here and (floor == site.floor or site.events.number_of(*identity, floor) is not None):
-                continue
-            if seen.get(identity, NO_FLOOR - 1) >= floor:
-                continue
-            seen[identity] = time
-            if time > newest:
-                newest = time
-                if retention is not None:
-                    floor = max(floor, newest - retention)
-            chosen.append(at)
-            floors.append(floor)
-        site.floor = floor
-        return chosen, np.array(floors, np.int64)
-
-
-def _first_of_each(batch: BySite, first: int, last: int, known: list[int]) -> list[int]:
-    """Of the records ``[first, last)``, the first of each id that is not at one of the ``known`` places."""
-    seen = {batch.identity(at) for at in known}
-    new: list[int] = []
-    for at in range(first, last):
-        identity = batch.identity(at)
-        if identity not in seen:
-            seen.add(identity)
-            new.append(at)
-    return new

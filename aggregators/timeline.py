@@ -2,20 +2,18 @@
 
 Of two statuses of one operator at one time the one with the greater id holds. A status changes its operator's state
 from its time to that operator's next status; over that interval alone the number of operators online is corrected,
-and where it leaves or reaches zero, the interval is reported in `Timeline.moved`: its messages are chats now, or
-e-mails.
+and where it leaves or reaches zero, the interval is reported: its messages have become chats, or e-mails.
 
->>> from aggregators.rows import MemoryStore, Rows
->>> timeline = Timeline(Rows(MemoryStore()), b"7", Sizes())
->>> timeline.sign(10, 0, True, b"a" * 16, None)
->>> timeline.sign(30, 0, False, b"b" * 16, None)
->>> timeline.moved
-[(10, 9223372036854775808, 1), (30, 9223372036854775808, -1)]
->>> timeline.chats([9, 10, 29, 30])
+>>> from aggregators.rows import MemoryStore
+>>> timeline, moved = Timeline(Rows(MemoryStore()), b"7", Sizes(), [SignedStatus(10, 0, True, b"a" * 16)]), []
+>>> timeline.sign(30, 0, False, b"b" * 16, None, moved)
+>>> moved
+[(30, 9223372036854775808, -1)]
+>>> timeline.chats(np.array([9, 10, 29, 30]))
 2
 
-A small timeline is one leaf in memory, made again from the events (`load`). A large one (`store`) is a list of
-leaves, a row each, and an index row that says where each begins; a leaf knows who was online at its start.
+A timeline is a list of leaves, a row each, and an index row that says where each begins; a leaf knows who was online
+at its start. A site that is small yet has none (`aggregators.young_timeline`).
 
 Invariants: ``(time, operator)`` is unique; statuses of one time lie in one leaf, so that a leaf's start is above every
 time before it.
@@ -23,33 +21,28 @@ time before it.
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from aggregators.blocks import row_at
+from aggregators.blocks import Longs, row_at
 from aggregators.ids import uuid_text
-from aggregators.leaf import Identity, Leaf, SignedStatus
+from aggregators.leaf import ALWAYS, NEVER, Identity, Leaf, Moves, SignedStatus, move
 from aggregators.rows import Rows
-
-NEVER = 2**63
-"""After every time."""
-ALWAYS = -(2**63)
-"""Not after any time."""
 
 _INDEX_HEAD = Struct("<II")
 _NUMBER = Struct(">I")
 
 
 class Sizes(NamedTuple):
-    """How many statuses a leaf holds before it is split (tests make it small)."""
+    """How many statuses a leaf holds before it is split, and how many operators a timeline that is not stored has."""
 
     leaf: int = 256
+    operators: int = 255
+    """255 at the most (tests make both small)."""
 
 
 class Timeline:
@@ -59,73 +52,36 @@ class Timeline:
         rows: of the partition.
         site: its id, UTF-8.
         sizes: of leaves.
-        stored: whether the leaves are in rows.
+        statuses: what it begins with; None: what its rows say.
     """
 
-    __slots__ = (
-        "_changed",
-        "_index_changed",
-        "_leaf",
-        "_next",
-        "_numbers",
-        "_rows",
-        "_site",
-        "_sizes",
-        "_starts",
-        "_texts",
-        "moved",
-    )
+    __slots__ = ("_changed", "_index_changed", "_next", "_numbers", "_rows", "_site", "_sizes", "_starts")
 
-    def __init__(self, rows: Rows, site: bytes, sizes: Sizes, *, stored: bool = False) -> None:
+    def __init__(self, rows: Rows, site: bytes, sizes: Sizes, statuses: Iterable[SignedStatus] | None = None) -> None:
         self._rows = rows
         self._site = site
         self._sizes = sizes
-        self.moved: list[tuple[int, int, int]] = []
-        """``(from, to, +1 or -1)``: messages of ``[from, to)`` are chats now, or e-mails. The owner clears it."""
         self._changed: dict[int, Leaf] = {}
         self._index_changed = False
-        self._leaf: Leaf | None = None
-        """The only leaf, as long as it is not stored."""
-        self._starts: list[int] = [ALWAYS]
-        self._numbers: list[int] = [0]
-        self._next = 1
-        self._texts: set[bytes] = set()
-        """The hashes of ids whose text has a row of its own, as long as the leaf is not stored."""
-        if stored:
+        self._starts: list[int] = []
+        self._numbers: list[int] = []
+        self._next = 0
+        if statuses is None:
             row = row_at(self._rows, self._index_key)
             self._next, n = _INDEX_HEAD.unpack_from(row)
             self._starts = np.frombuffer(row, "<i8", n, _INDEX_HEAD.size).tolist()
             self._numbers = np.frombuffer(row, "<u4", n, _INDEX_HEAD.size + 8 * n).tolist()
         else:
-            self._leaf = Leaf(ALWAYS, set())
+            self._cut(sorted(statuses, key=lambda status: status[:2]))
 
     @property
     def nbytes(self) -> int:
-        """Memory, in bytes, without the stored leaves, which are kept by themselves."""
-        leaf = 0 if self._leaf is None else self._leaf.nbytes
-        return 600 + leaf + 48 * len(self._starts)
+        """Memory, in bytes, without the leaves, which are kept by themselves."""
+        return 600 + 48 * len(self._starts)
 
     # -- statuses
 
-    def load(self, statuses: Iterable[tuple[int, int, bool, bytes, bool]]) -> None:
-        """Fill an empty timeline that is not stored, from events in any order.
-
-        Args:
-            statuses: time, operator, whether online, id, and whether that is the hash of a text.
-        """
-        held: dict[tuple[int, int], SignedStatus] = {}
-        for time, operator, online, sixteen, hashed in statuses:
-            identity: Identity = sixteen
-            if hashed:
-                self._texts.add(sixteen)
-                identity = row_at(self._rows, self._text_key(sixteen)).decode()
-            other = held.get((time, operator))
-            if other is None or _text(identity) > _text(other.identity):
-                held[time, operator] = SignedStatus(time, operator, online, identity)
-        leaf = self._leaf = Leaf(ALWAYS, set())
-        leaf.fill(held[place] for place in sorted(held))
-
-    def sign(self, time: int, operator: int, state: bool, sixteen: bytes, text: str | None) -> None:
+    def sign(self, time: int, operator: int, state: bool, sixteen: bytes, text: str | None, moved: Moves) -> None:
         """Count one status.
 
         Args:
@@ -134,16 +90,12 @@ class Timeline:
             state: whether online.
             sixteen: the status's id.
             text: of the id, where ``sixteen`` is its hash.
+            moved: is told which messages moved.
         """
         identity: Identity = sixteen if text is None else text
-        if text is not None and self._leaf is not None:
-            self._texts.add(sixteen)
-            self._rows.put(self._text_key(sixteen), text.encode())
-        leaf, place = self._leaf, 0
-        if leaf is None:
-            place = bisect_right(self._starts, time) - 1
-            leaf = self._at(place)
-            self._changed[self._numbers[place]] = leaf
+        place = bisect_right(self._starts, time) - 1
+        leaf = self._at(place)
+        self._changed[self._numbers[place]] = leaf
         times, operators = leaf.times, leaf.operators
         at = before = bisect_left(times, time)
         end = len(times)
@@ -161,11 +113,11 @@ class Timeline:
             was = leaf.is_online(before) if before >= 0 else operator in leaf.online
             leaf.insert(at, SignedStatus(time, operator, state, identity))
         if was != state:
-            self._shift(place, leaf, at, 1 if state else -1)
-        if self._leaf is None and end >= self._sizes.leaf:
+            self._shift(place, leaf, at, 1 if state else -1, moved)
+        if end >= self._sizes.leaf:
             self._split(place, leaf)
 
-    def _shift(self, place: int, leaf: Leaf, at: int, change: int) -> None:
+    def _shift(self, place: int, leaf: Leaf, at: int, change: int, moved: Moves) -> None:
         """Add ``change`` to the number online from status ``at`` of a leaf to its operator's next status."""
         edge = 0 if change > 0 else 1
         operator, left = leaf.operators[at], leaf.times[at]
@@ -179,8 +131,8 @@ class Timeline:
                 right = times[after] if after < n else end
                 count = counts[after]
                 counts[after] = count + change
-                if count == edge and left < right:
-                    self._move(left, right, change)
+                if count == edge:
+                    move(moved, left, right, change)
                 left = right
                 if after < n and operators[after] == operator:
                     return
@@ -191,42 +143,18 @@ class Timeline:
             (leaf.online.add if change > 0 else leaf.online.discard)(operator)
             self._changed[self._numbers[place]] = leaf
 
-    def _move(self, left: int, right: int, change: int) -> None:
-        moved = self.moved
-        if moved and moved[-1][1] == left and moved[-1][2] == change:
-            moved[-1] = (moved[-1][0], right, change)
-        else:
-            moved.append((left, right, change))
-
-    def chats(self, times: Sequence[int]) -> int:
+    def chats(self, times: Longs) -> int:
         """How many of messages sent at ``times`` met an operator."""
-        leaf = self._leaf
-        if leaf is not None:
-            return leaf.met(times)
-        times = sorted(times)
+        times = np.sort(times)
         total = at = 0
         while at < len(times):
             place = bisect_right(self._starts, times[at]) - 1
             last = len(times)
             if place + 1 < len(self._starts):
-                last = bisect_left(times, self._starts[place + 1], at)
+                last = int(np.searchsorted(times, self._starts[place + 1]))
             total += self._at(place).met(times[at:last])
             at = last
         return total
-
-    def steps(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """The whole timeline (reads everything).
-
-        Returns:
-            ``(times, online)``: whether somebody was online from each time on; ``online`` is one longer, its first
-            place is for what lies before all times.
-        """
-        times = array("q")
-        counts: list[int] = []
-        for leaf in self.leaves():
-            counts += leaf.counts[1:] if counts else leaf.counts
-            times += leaf.times
-        return np.array(times, np.int64), np.array(counts, np.int64) > 0
 
     # -- leaves
 
@@ -235,17 +163,9 @@ class Timeline:
         for place in range(len(self._starts)):
             yield self._at(place)
 
-    def store(self) -> None:
-        """From now on the leaves are in rows."""
-        leaf, size = self._leaf, self._sizes.leaf
-        if leaf is None:
-            return
-        self._leaf = None
-        for sixteen in self._texts:
-            self._rows.delete(self._text_key(sixteen))
-        self._texts.clear()
-        statuses = sorted(leaf.statuses(), key=lambda status: status[:2])
-        self._starts, self._numbers, self._next = [], [], 0
+    def _cut(self, statuses: list[SignedStatus]) -> None:
+        """Make the leaves of a timeline that begins."""
+        size = self._sizes.leaf
         online: set[int] = set()
         first = 0
         while first < len(statuses) or not self._starts:
@@ -260,8 +180,6 @@ class Timeline:
 
     def fold(self, floor: int) -> None:
         """Drop the leaves that end at or before ``floor``; who was online then stays known."""
-        if self._leaf is not None:
-            return
         gone = bisect_right(self._starts, floor, 1) - 1
         if gone <= 0:
             return
@@ -312,8 +230,6 @@ class Timeline:
         self._index_changed = True
 
     def _at(self, place: int) -> Leaf:
-        if self._leaf is not None:
-            return self._leaf
         number = self._numbers[place]
         leaf = self._changed.get(number)
         if leaf is None:
@@ -325,9 +241,6 @@ class Timeline:
         return leaf
 
     # -- rows
-
-    def _text_key(self, sixteen: bytes) -> bytes:
-        return b"c" + self._site + sixteen
 
     def _key(self, number: int) -> bytes:
         return b"l" + self._site + _NUMBER.pack(number)

@@ -26,7 +26,7 @@ from tests.unit.aggregators.naive_sites import NaiveSites
 def tiny(unit: int = 2, page: int = 2, many: int = 64, worth: int = 512) -> Sizes:
     """Sizes under which little is much; ``many`` and ``worth`` choose between ways that must come to the same."""
     pile = blocks.Sizes(unit, fan=2, old_level=2, top_level=4, page=page, times_page=page, many=many, worth=worth)
-    return Sizes(pile, names.Sizes(page=2, known=3, pile=pile), timeline.Sizes(leaf=3))
+    return Sizes(pile, names.Sizes(fresh=2, page=4, known=3, pile=pile), timeline.Sizes(leaf=3, operators=2))
 
 
 TINY = tiny()

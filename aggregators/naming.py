@@ -1,0 +1,86 @@
+"""The numbers of a batch's senders, for all of its sites at once; new names are given the next numbers of their owner.
+
+An owner is a site's visitors or its operators: the site's place in the batch, twice, and one more for operators.
+
+>>> from aggregators.rows import MemoryStore, Rows
+>>> from aggregators.site import Sizes
+>>> from schemas.sites import Message, MessageData
+>>> rows = Rows(MemoryStore())
+>>> residents = Residents.of(rows)
+>>> batch = BySite([Message(id, name, "7", 1, MessageData()) for id, name in ("1a", "2b", "3a")], range(3))
+>>> number(batch, [site for site in residents.open(rows, Sizes(), batch.site_ids) if site], residents).tolist()
+[0, 1, 0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aggregators.blocks import Numbers
+from aggregators.by_site import BySite, Places
+from aggregators.names import packed
+from aggregators.numbering import hashes
+from aggregators.residents import Residents, owners
+from aggregators.site import Site
+
+
+def number(batch: BySite, sites: Sequence[Site], residents: Residents) -> Numbers:
+    """The number of each record's sender among the visitors or the operators of its site.
+
+    Args:
+        batch: of new events.
+        sites: its sites.
+        residents: of the partition.
+    """
+    numbering = residents.numbering
+    owner = batch.codes.astype(np.intp) * 2 + batch.signed
+    keys = hashes(batch.names)[batch.senders] + owners(sites)[owner]
+    numbers = numbering.find(keys)
+    missing = np.flatnonzero(numbers == 0)
+    if len(missing):
+        # Each name that is missing once, by owner, and in order of arrival.
+        pairs = owner[missing] * len(batch.names) + batch.senders[missing]
+        _, first, which = np.unique(pairs, return_index=True, return_inverse=True)
+        order = np.lexsort((first, owner[missing[first]]))
+        place = np.empty(len(order), np.intp)
+        place[order] = np.arange(len(order))
+        at = missing[first[order]]
+        given = _named(batch, sites, residents, owner[at], at)
+        numbering.enter(keys[at], given)
+        numbers[missing] = given[place[which]] + np.uint32(1)
+    return numbers - np.uint32(1)
+
+
+def _named(batch: BySite, sites: Sequence[Site], residents: Residents, owner: Places, at: Places) -> Numbers:
+    """The numbers of names that are not in memory: new ones, or of an owner with many.
+
+    Args:
+        batch: of new events.
+        sites: its sites.
+        residents: of the partition.
+        owner: of each name; it never falls.
+        at: the first record of each name.
+    """
+    coded = list(map(packed, batch.names))
+    new = list(map(coded.__getitem__, batch.senders[at].tolist()))
+    ends = np.flatnonzero(np.diff(owner, append=-1)) + 1
+    starts = np.concatenate((np.zeros(1, np.intp), ends[:-1]))
+    bases: list[int] = []
+    met: dict[int, int] = {}
+    groups: list[tuple[int, int, int]] = list(zip(owner[starts].tolist(), starts.tolist(), ends.tolist(), strict=True))
+    for one, first, last in groups:
+        names = sites[one >> 1].operators if one & 1 else sites[one >> 1].visitors
+        bases.append(names.count)
+        if not names.many:
+            names.add(new[first:last])
+            continue
+        found = names.find(new[first:last], residents.seen)
+        unknown = [name for name in new[first:last] if name not in found]
+        found.update(zip(unknown, range(names.count, names.count + len(unknown)), strict=True))
+        names.add(unknown)
+        met.update((place, found[new[place]]) for place in range(first, last))
+    numbers = np.arange(len(at)) + np.repeat(np.array(bases) - starts, ends - starts)
+    numbers[list(met)] = list(met.values())
+    return numbers.astype(np.uint32)
