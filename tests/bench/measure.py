@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,12 +128,11 @@ def timed(command: Sequence[str], *, measured: bool) -> tuple[float, float, floa
     return used.ru_utime + used.ru_stime, time.monotonic() - begin, used.ru_maxrss * 1024 / 1e6
 
 
-def module(name: str, *arguments: str) -> dict[str, Any]:
+def module(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """What ``python -m name`` prints as its last line, a JSON object; it runs on the core for what is measured."""
+    command = [sys.executable, "-m", name, *arguments]
     with core(measured=True):
-        process = subprocess.Popen(
-            [sys.executable, "-m", name, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         output, _ = process.communicate()
     except BaseException:

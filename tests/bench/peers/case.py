@@ -29,11 +29,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic  # where its stubs have it
 
 from ops.topics import ensure
-from tests.bench.cases import SITES_COUNT, Bench
+from tests.bench.cases import SITES_COUNT, Bench, split_table
 from tests.bench.figures import Cell, Table
-from tests.bench.measure import Cost, core
+from tests.bench.measure import Cost, core, module
 from tests.bench.peers.answer import Loader
-from tests.bench.peers.engines import COMMIT_S, ENGINES, Engine, Job
+from tests.bench.peers.engines import COMMIT_S, ENGINES, Engine, Job, plugged_in
 from tests.bench.peers.install import Unavailable
 from tests.bench.peers.ours.streamgauge_visitors import SCHEMA
 from tests.bench.peers.picture import Bar, bars
@@ -155,6 +155,12 @@ class Comparison:
                 except Wrong:
                     found.kept = f"no, {len(reader.wrong(self.loader.answer))} sites wrong"
                 running.stop()
+
+    def split(self) -> Table:
+        """Where the CPU of our engine goes, the topic counted once more."""
+        arguments = self._kafka["bootstrap.servers"], str(self._folder / "split"), str(self.loader.sent), SCHEMA.name
+        found = module("tests.bench.split", *arguments, environment=plugged_in())
+        return split_table(found["cpu_s"], self.loader.sent, SCHEMA.name)
 
     # -- pieces
 
@@ -280,7 +286,8 @@ def peers(bench: Bench) -> list[Table]:
             comparison.load_up_to(int(bench.events * found.engine.share))
             with _telling(found):
                 found.count, found.records = comparison.count(found.engine)
-    return _tables(results)
+        split = comparison.split()
+    return [*_tables(results), split]
 
 
 @contextmanager
@@ -311,13 +318,7 @@ def _tables(results: Sequence[Found]) -> list[Table]:
     notes = [JOB, CPU, KILL]
     notes += [f"**{found.engine.title}** has no figures: {found.troubles[0]}." for found in results if found.troubles]
     bars_of = [
-        Bar(
-            found.engine.title,
-            found.steady,
-            f"{found.engine.guarantee}{_times(found, ours)}",
-            ours=found.engine.ours,
-            floor=not found.engine.recovers,
-        )
+        Bar(found.engine.title, found.steady, found.engine.guarantee, found.engine.ours, not found.engine.recovers)
         for found in ranked
     ]
     title = "Events per CPU-second: messages and distinct visitors per site, from Kafka to Kafka"
@@ -373,7 +374,3 @@ def _row(found: Found, ours: Found | None) -> tuple[Cell, ...]:
         "–" if found.kill_s is None else found.kill_s,
         found.kept,
     )
-
-
-def _times(found: Found, ours: Found | None) -> str:
-    return "" if ours is None or found.engine.ours else f" · 1/{ours.steady / found.steady:.3g}"

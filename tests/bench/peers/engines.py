@@ -106,10 +106,15 @@ def _python(name: str, *words: str) -> Callable[[Job], Command]:
     return command
 
 
+def plugged_in() -> dict[str, str]:
+    """An environment in which our plug-in is installed."""
+    path = os.pathsep.join(filter(None, [str(install.plug_in()), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def _ours(job: Job) -> Command:
     words = ["worker", "visitors", "--id", "bench", "--epoch", f"{COMMIT_S}s", "--leave", "--brokers", job.bootstrap]
-    path = os.pathsep.join(filter(None, [str(install.plug_in()), os.environ.get("PYTHONPATH")]))
-    return [str(PROGRAM), *words, "--data", str(job.state)], {**os.environ, "PYTHONPATH": path}, ROOT
+    return [str(PROGRAM), *words, "--data", str(job.state)], plugged_in(), ROOT
 
 
 def _kafka_streams(job: Job) -> Command:
@@ -130,8 +135,7 @@ def _bytewax_store(job: Job) -> None:
 def _locked(name: str, *packages: str) -> Callable[[], str]:
     def version() -> str:
         pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (HERE / name / "requirements.lock").read_text(), re.MULTILINE))
-        first, *rest = packages
-        return ", ".join([pins[first], *(f"{package} {pins[package]}" for package in rest)])
+        return ", ".join(f"{package} {pins[package]}" for package in packages)
 
     return version
 
@@ -141,7 +145,7 @@ def _kafka_version() -> str:
     java = subprocess.run(
         [shutil.which("java") or "java", "--version"], capture_output=True, text=True, check=False
     ).stdout.split("\n")[0]
-    return f"{found[1] if found else '?'}, {java}"
+    return f"kafka-streams {found[1] if found else '?'}, {java}"
 
 
 def _our_version() -> str:
@@ -183,7 +187,7 @@ ENGINES = (
         name="pathway",
         title="Pathway",
         guarantee="at least once",
-        settings="persistence on the disk, one thread",
+        settings="input snapshots on the disk (operator snapshots ask for a licence key), one thread",
         install=partial(install.venv, "pathway"),
         command=_python("pathway", "app.py"),
         version=_locked("pathway", "pathway"),

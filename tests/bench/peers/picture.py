@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, LABELS, VALUES, HEAD, ROW, BAR = 760, 150, 150, 46, 30, 18
+WIDTH, LABELS, VALUES, HEAD, ROW, BAR = 760, 120, 190, 46, 30, 18
 OURS, THEIRS, FLOOR = "#1f6feb", "#8c959f", "#d0d7de"
 TEXT, NOTE = "#24292f", "#57606a"
 FONT = 'font-family="system-ui, sans-serif" font-size="13"'
@@ -59,9 +59,9 @@ def bars(title: str, found: Sequence[Bar]) -> str:
         middle = top + BAR / 2 + 5
         text = f"{bar.value:,.0f}{f' · {bar.note}' if bar.note else ''}"
         label = escape(bar.label)
-        weight = "600" if bar.ours else "400"
+        weight = ' font-weight="600"' if bar.ours else ""
         lines += [
-            f'<text x="{LABELS - 10}" y="{middle:g}" text-anchor="end" font-weight="{weight}">{label}</text>',
+            f'<text x="{LABELS - 10}" y="{middle:g}" text-anchor="end" fill="{TEXT}"{weight}>{label}</text>',
             f'<rect x="{LABELS}" y="{top}" width="{long:.1f}" height="{BAR}" rx="3" fill="{color}"/>',
             f'<text x="{LABELS + long + 8:.1f}" y="{middle:g}" fill="{NOTE}">{escape(text)}</text>',
         ]

@@ -75,5 +75,5 @@ def test_the_picture_escapes_what_it_is_told_and_draws_the_longest_bar_in_full()
     picture = bars("A & B", [Bar("<ours>", 100.0, ours=True), Bar("none", 0.0)])
     assert "A &amp; B" in picture
     assert "&lt;ours&gt;" in picture
-    assert 'width="460.0"' in picture
+    assert 'width="450.0"' in picture
     assert 'width="1.0"' in picture

@@ -2,7 +2,8 @@
 
     BOOTSTRAP=… INPUT=… OUTPUT=… GROUP=… STATE=… COMMIT_S=1 PATHWAY_THREADS=1 python app.py
 
-A change of a site is two records: the old row with ``diff`` -1, the new one with ``diff`` 1.
+Persistence is that of the input: operators' states are kept by those who have a licence key only. A change of a site
+is two records: the old row with ``diff`` -1, the new one with ``diff`` 1.
 """
 
 import os
@@ -52,6 +53,5 @@ pw.run(
     persistence_config=pw.persistence.Config(
         pw.persistence.Backend.filesystem(os.environ["STATE"]),
         snapshot_interval_ms=every_ms,
-        persistence_mode=getattr(pw.PersistenceMode, os.environ.get("MODE", "PERSISTING")),
     ),
 )
