@@ -94,7 +94,8 @@ def _run(collector: Collector, settings: Settings, guarded: bool, interrupt: Int
     async def serve() -> None:
         address = settings[LISTEN]
         host, port = await collector.serve(*address)
-        console.say(f"collecting at http://{address._replace(port=port)}/streams/STREAM (Ctrl-C ends it)")
+        shown = address._replace(host=host or "0.0.0.0", port=port)  # noqa: S104 (that is what no host means)
+        console.say(f"collecting at http://{shown}/streams/STREAM (Ctrl-C ends it)")
         if not guarded and host not in {"127.0.0.1", "::1", "localhost"}:
             console.warn("anybody who can reach it may send: no --token was given")
         with console.Progress("collecting", None, "records") as progress:

@@ -83,7 +83,7 @@ class Intake:
         return self._publisher.stalled_s
 
     async def room(self) -> None:
-        """Wait until more may be sent.
+        """Wait until more may be sent. Where others wait, too, they have their turns one after the other.
 
         Raises:
             StreamgaugeError: nothing more can be, by this intake.
@@ -98,8 +98,16 @@ class Intake:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._next_turn()  # ours is for somebody else
+                self.pass_on()
             raise
+
+    def pass_on(self) -> None:
+        """The turn that `room` gave is not needed; otherwise `send` passes it on."""
+        while self._for_room and self.has_room:
+            turn = self._for_room.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     def send(self, name: str, parsed: Parsed) -> Ticket:
         """Send records of the source called ``name``; `room` was waited for.
@@ -118,7 +126,7 @@ class Intake:
         self._under_way.append((ticket, size))
         self._bytes += size
         self._busy.set()
-        self._next_turn()
+        self.pass_on()
         return ticket
 
     async def acknowledged(self, ticket: Ticket) -> None:
@@ -143,7 +151,7 @@ class Intake:
                 self.fail(error)
                 return
             self._settle()
-            if self._publisher.under_way or self._under_way:
+            if self._publisher.under_way or self._under_way or self._for_room:
                 # Where a broker is away, there is nothing to be quick about.
                 await asyncio.sleep(PUMP_S if self.stalled_s < IDLE_S else IDLE_S / 4)
             else:
@@ -182,12 +190,4 @@ class Intake:
             if not ticket.left and not answer.done():
                 answer.set_result(None)
         self._for_answers = waiting
-        self._next_turn()
-
-    def _next_turn(self) -> None:
-        """Let the next one send, where there is room; when it has, it calls the one after it."""
-        while self._for_room and self.has_room:
-            turn = self._for_room.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
+        self.pass_on()

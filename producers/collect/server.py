@@ -19,8 +19,6 @@ import asyncio
 import json
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +31,7 @@ from aiohttp.http import HttpProcessingError, HttpVersion11
 
 from producers.collect.body import Body
 from producers.collect.intake import Intake, Totals
+from producers.collect.listen import BACKLOG, BoundedServer, bind
 from producers.collect.tokens import Tokens
 from producers.collect.unpack import ENCODINGS, Unpacker, unpacker
 from producers.collect.upload import Upload
@@ -44,7 +43,6 @@ T = TypeVar("T")
 
 MOST_BODIES = 4_096
 """Requests at a time: a client that reports for hours keeps one."""
-MOST_CONNECTIONS = 10_000
 HELD_BYTES = 256 << 20
 """What all open requests may keep in memory together of lines that have not ended."""
 LARGE_BYTES = 64 << 10
@@ -62,8 +60,6 @@ STOP_S = 4.0
 STOPPING = "the server is stopping"
 BACK_S = {429: 5, 503: 10}
 """What ``Retry-After`` says."""
-TCP_OPTIONS = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
-"""A client that vanished without a word is noticed after two minutes (where the system has these)."""
 
 
 class Opened(NamedTuple):
@@ -150,24 +146,14 @@ class Collector:
         Raises:
             StreamgaugeError: the address cannot be had.
         """
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            bound = socket.create_server((host, port), family=family, backlog=1024)
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-            raise StreamgaugeError(
-                f"cannot listen on {host}:{port}: {reason}; name another address with --listen"
-            ) from error
-        for name, value in TCP_OPTIONS.items():
-            if hasattr(socket, name):  # who is accepted inherits it
-                bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-        server = _Server(
+        bound = bind(host, port)
+        server = BoundedServer(
             self._answer, access_log=None, logger=_logger(), auto_decompress=False, read_bufsize=READ_BYTES,
             keepalive_timeout=QUIET_S,
         )  # fmt: skip
         self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.SockSite(self._runner, bound, backlog=1024).start()
+        await web.SockSite(self._runner, bound, backlog=BACKLOG).start()
         return host, int(bound.getsockname()[1])
 
     async def stop(self) -> None:
@@ -211,6 +197,8 @@ class Collector:
             response = _response(refusal.status, 0, 0, [], str(refusal), refusal.headers)
             if request.body_exists and not request.content.is_eof():
                 response.force_close()
+        except ConnectionError as error:  # the client went away before its body began
+            response = _response(400, 0, 0, [], f"nobody is there any more: {error}")
         except Exception as error:  # noqa: BLE001 (a fault of ours costs a request, not the server)
             self._notice(f"{origin}: internal error: {type(error).__name__}: {error}")
             response = _response(500, 0, 0, [], "internal error; nothing is known of what was taken")
@@ -308,7 +296,8 @@ class Collector:
             async with self._until_stopped():
                 await upload.run()
         except TimeoutError:
-            upload.drain()
+            if asyncio.get_running_loop().time() < self._stop_at - STOP_S / 2:  # of very many, some are not read on
+                upload.drain()
         except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
             # The client is gone, or what it sends is no HTTP. What came before is on its way all the same.
             return 400, f"the body breaks off: {error or 'no more can be read of it'}"
@@ -411,15 +400,6 @@ class _Watched:
             self._held += more
             self._hold(more, self._body)
         return await self._content.readany()
-
-
-class _Server(web.Server):
-    """aiohttp's server, which takes any number of connections; this one does not."""
-
-    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
 
 
 def _response(

@@ -96,10 +96,11 @@ class Upload:
             await self._intake.room()
             if self._send_part():
                 await asyncio.sleep(0)  # others, too
-            elif self._over:
+                continue
+            self._intake.pass_on()
+            if self._over:
                 return
-            else:
-                self._take(await self._content.readany())
+            self._take(await self._content.readany())
 
     def drain(self) -> None:
         """Send what has come already, without waiting for anything.

@@ -10,10 +10,12 @@ import pytest
 
 from producers.collect import intake as module
 from producers.collect.intake import Intake, Totals
+from producers.collect.upload import Upload
 from producers.publisher import Publisher, Ticket
 from producers.records import Parsed, Rejected
 from schemas.errors import StreamgaugeError
 from tests.unit.producers.hand import HandPublisher, event
+from tests.unit.producers.test_collect_body import body_of
 
 
 class Queue(HandPublisher):
@@ -118,6 +120,60 @@ def test_a_turn_that_is_not_used_is_passed_on() -> None:
         assert waiting[1].done()
 
     run(scenario())
+
+
+def test_who_has_nothing_to_send_keeps_nobody_waiting() -> None:
+    """A hundred silent clients and one with a line, behind them, when the broker comes back."""
+
+    async def scenario() -> None:
+        publisher = Queue()
+        intake = Intake(cast("Publisher", publisher), Totals())
+        intake.send("full", parsed(4))
+        contents = [Pipe() for _ in range(101)]
+        uploads = [Upload(content, body_of(), intake, str(n)) for n, content in enumerate(contents)]
+        running = [asyncio.create_task(upload.run()) for upload in uploads]
+        contents[-1].blocks += [event(1) + b"\n", b""]
+        await soon()
+        assert not any(content.asked for content in contents), "nobody reads while there is no room"
+        publisher.acknowledge(publisher.tickets[0])
+        intake._settle()  # pyright: ignore[reportPrivateUsage]
+        for _ in range(50):
+            await soon()
+        assert all(content.asked for content in contents)
+        assert running[-1].done()
+        assert uploads[-1].whole
+        assert publisher.records[-1] == ("100", 1, event(1))
+        for task in running:
+            task.cancel()
+
+    run(scenario())
+
+
+class Pipe:
+    """A body whose blocks are given, and whose client is silent after them."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+        self.asked = False
+
+    async def readany(self) -> bytes:
+        """The next block."""
+        self.asked = True
+        while not self.blocks:
+            await asyncio.Event().wait()
+        return self.blocks.pop(0)
+
+    def read_nowait(self) -> bytes:
+        """Nothing has come."""
+        return b""
+
+    def at_eof(self) -> bool:
+        """It never ends by itself."""
+        return False
+
+    def exception(self) -> BaseException | None:
+        """Nothing went wrong."""
+        return None
 
 
 def test_dead_letters_take_room_too() -> None:
