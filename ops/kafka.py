@@ -73,7 +73,8 @@ def connect(kafka: Mapping[str, str], seconds: float = ANSWER_S) -> AdminClient:
             admin.poll(0)
             _raise_refusal(kafka, seen)
             if time.monotonic() >= deadline:
-                raise BrokerUnreachable(kafka["bootstrap.servers"], seconds, _detail(seen)) from error
+                brokers = kafka["bootstrap.servers"]
+                raise BrokerUnreachable(brokers, seconds, _detail(seen) or _silence(brokers)) from error
 
 
 def translate(error: KafkaException) -> StreamgaugeError:
@@ -117,6 +118,18 @@ def _raise_refusal(kafka: Mapping[str, str], seen: list[KafkaError]) -> None:
 def _detail(seen: list[KafkaError]) -> str:
     """The newest reason that says more than "all brokers are down"."""
     return next((_reason(error) for error in reversed(seen) if error.name() != "_ALL_BROKERS_DOWN"), "")
+
+
+def _silence(brokers: str) -> str:
+    """What may be wrong where no error came: the port is open, and closes what it does not understand."""
+    import socket
+
+    host, _, port = brokers.split(",", maxsplit=1)[0].strip().rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+    except (OSError, ValueError):
+        return ""
+    return "the port is open: the broker hangs, or wants TLS, see -X security.protocol"
 
 
 def _reason(error: KafkaError) -> str:

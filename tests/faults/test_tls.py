@@ -60,7 +60,7 @@ def test_who_does_not_fit_is_refused_with_one_line_that_says_why(tmp_path: Path)
         for changed, said in (
             ({"sasl.password": "open barley"}, "refused the credentials"),
             ({"ssl.ca.location": str(cluster.files.stranger)}, "no TLS connection"),
-            ({"security.protocol": "PLAINTEXT"}, "no Kafka broker answered"),
+            ({"security.protocol": "PLAINTEXT"}, "wants TLS, see -X security.protocol"),
         ):
             options = [f"-X{key}={value}" for key, value in (right | changed).items()]
             command = [str(PROGRAM), "status", "--brokers", cluster.bootstrap, "--data", str(tmp_path / "data")]

@@ -29,6 +29,15 @@ def test_a_broker_that_is_away_is_given_up_after_a_while(capfd: pytest.CaptureFi
     assert capfd.readouterr().err == ""
 
 
+def test_a_port_that_is_open_and_silent_is_no_broker_that_is_away() -> None:
+    """A TLS listener closes what it does not understand, and the client says nothing of it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(BrokerUnreachable, match=r"the port is open: .* see -X security\.protocol"),
+    ):
+        connect({"bootstrap.servers": f"127.0.0.1:{server.getsockname()[1]}"}, 0.5)
+
+
 @pytest.mark.parametrize(
     ("properties", "reason"),
     [
