@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from processors import crash_points
+from processors.connecting import connect
 from processors.epoch import STAMP_KEY, Epoch
 from schemas.errors import Fenced, StateError
 from schemas.wire import BATCH_BYTES, REVISION, Topics
@@ -26,6 +27,7 @@ from schemas.wire import BATCH_BYTES, REVISION, Topics
 TRANSACTION_TIMEOUT_MS = 60_000
 """After so long without its producer the broker ends a transaction by itself (nobody took the partition over)."""
 FENCE_TIMEOUT_S = 60.0
+CONNECT_S = 5.0
 COMMIT_TIMEOUT_S = 90.0
 """Beyond the transaction's own time-out: a broker's absence is ridden out until the transaction cannot survive."""
 
@@ -99,6 +101,7 @@ class KafkaLog:
         """
         self.close()
         producer = Producer(self._settings)
+        connect(producer, self._topics.changelog, CONNECT_S)
         try:
             producer.init_transactions(FENCE_TIMEOUT_S)
         except KafkaException as error:

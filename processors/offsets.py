@@ -21,12 +21,14 @@ from typing import Any
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from processors.connecting import connect
 from schemas.errors import StateError
 
 ANSWER_S = 40.0
 """A broker's absence is ridden out for so long, as the consumer's own requests are."""
 
 AGAIN_S = 0.2
+CONNECT_S = 5.0
 
 Place = tuple[str, int]
 """A topic and a partition's number."""
@@ -78,6 +80,7 @@ class Offsets:
     def _ask_once(self, places: list[Place], spec: Any) -> dict[Place, int]:
         if self._admin is None:
             self._admin = AdminClient(self._kafka)
+            connect(self._admin, places[0][0], CONNECT_S)
         wanted = {TopicPartition(topic, number): spec for topic, number in places}
         futures = self._admin.list_offsets(
             wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S

@@ -333,9 +333,15 @@ class PartitionTable(Generic[R]):
 
     def _arm(self, slot: Slot[R], partition: Partition[R]) -> None:
         """See to it that the open epoch ends on time. An idle partition wakes nobody."""
-        if slot.epoch_timer is None and partition.is_open:
-            loop = asyncio.get_running_loop()
-            slot.epoch_timer = loop.call_later(max(partition.due_in(), 0.001), self._on_epoch_timer, slot)
+        if not partition.is_open:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(partition.due_in(), 0.001)
+        if slot.epoch_timer is not None:
+            if slot.epoch_timer.when() <= due:
+                return
+            slot.epoch_timer.cancel()  # the backlog, for which the epoch was to last longer, is read
+        slot.epoch_timer = loop.call_at(due, self._on_epoch_timer, slot)
 
     def _on_epoch_timer(self, slot: Slot[R]) -> None:
         slot.epoch_timer = None

@@ -18,6 +18,7 @@ from aggregators.aggregator import Counting
 from aggregators.sites import Sites
 from processors import table as table_module
 from processors.epoch import STAMP_KEY, Epoch, Stamp
+from processors.partition import BEHIND_EPOCH_S
 from processors.run import Loose, Record, Run
 from processors.settings import EngineSettings
 from processors.states import State
@@ -131,9 +132,9 @@ class Bench:
 def drive(tmp_path: Path) -> Callable[[Callable[[Bench], Awaitable[None]]], Bench]:
     """Runs a scenario on a fresh table, and lets go of its stores afterwards."""
 
-    def start(scenario: Callable[[Bench], Awaitable[None]], *, skip_lost: bool = False) -> Bench:
+    def start(scenario: Callable[[Bench], Awaitable[None]], *, skip_lost: bool = False, epoch_s: float = 60.0) -> Bench:
         async def main() -> Bench:
-            bench = Bench(tmp_path, skip_lost=skip_lost)
+            bench = Bench(tmp_path, skip_lost=skip_lost, epoch_s=epoch_s)
             try:
                 await asyncio.wait_for(scenario(bench), 30)
             finally:
@@ -252,6 +253,27 @@ def test_the_fullest_partition_counts_when_all_together_hold_too_much(
         assert [epoch.records for epoch in bench.log.epochs] == [6]
 
     drive(scenario)
+
+
+def test_an_epoch_ends_soon_once_the_backlog_is_read(drive: Drive) -> None:
+    """Amid a backlog it was to last until its batch is full; a timer that was set then would be many seconds late."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        first, rest = run_of(0, 3), run_of(3, 3)
+        first.end = 1_000_000
+        slot = bench.table.slots[0]
+        await bench.table.process(first)
+        assert slot.epoch_timer is not None
+        assert slot.epoch_timer.when() - asyncio.get_running_loop().time() > BEHIND_EPOCH_S / 2
+        assert slot.partition is not None
+        slot.partition.end = 6
+        await bench.table.process(rest)
+        await asyncio.to_thread(bench.log.entered.wait, BEHIND_EPOCH_S / 2)
+        await bench.table.drain()
+        assert [epoch.records for epoch in bench.log.epochs] == [6]
+
+    drive(scenario, epoch_s=0.2)
 
 
 def test_a_backlog_is_left_to_the_next_owner_when_the_partition_is_taken_away(
