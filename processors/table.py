@@ -226,7 +226,8 @@ class PartitionTable(Generic[R]):
                         f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours"
                     )
                 rows[record.key] = record.value
-            slot.store.write(rows, run.next - 1)
+            write = slot.store.restore if slot.life.state is State.RESTORING else slot.store.write
+            write(rows, run.next - 1)
             slot.restored += len(records)
             crash_points.reached("in-recovery")
             if slot.partition is not None and records:

@@ -65,6 +65,27 @@ def test_a_killed_process_loses_no_write(tmp_path: Path, memory: StoreMemory) ->
     store.close()
 
 
+def test_a_process_killed_amid_a_restore_leaves_a_prefix(tmp_path: Path) -> None:
+    """A restore goes without RocksDB's log. A logged write behind it must not survive without the rows below it."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from processors.store import RocksStore, StoreMemory\n"
+        "store = RocksStore.open(Path(sys.argv[1]), StoreMemory(32 << 20))\n"
+        "for n in range(100): store.restore({b'%d' % n: os.urandom(int(sys.argv[2]))}, n)\n"
+        "if len(sys.argv) > 3: store.write({b'100': b'x'}, 100)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    # Few bytes stay in memory, many are written out as they come.
+    for name, nbytes, then_logged in (("few", "10", []), ("many", "500000", []), ("logged", "10", ["then logged"])):
+        path = tmp_path / name
+        arguments = [sys.executable, "-c", code, str(path), nbytes, *then_logged]
+        assert subprocess.run(arguments, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+        store = RocksStore.open(path, StoreMemory(32 << 20))
+        held = {int(key) for key, _ in store.scan(b"0", b"9" * 9)}
+        assert held == set(range(store.offset + 1))
+        assert (store.offset == 100) == bool(then_logged)
+        store.close()
+
+
 def test_a_torn_log_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> None:
     """What RocksDB's log lost is restored from the changelog: offset and rows are of one moment."""
     store = RocksStore.open(tmp_path / "0", memory)
