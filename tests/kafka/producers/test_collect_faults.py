@@ -59,6 +59,7 @@ def test_while_the_broker_stands_still_clients_are_held_up_and_nothing_is_lost(s
     sender = threading.Thread(target=send)
     with stopped(shell.kafka):
         sender.start()
+        until(lambda: sent[0])
         seen = -1
         while seen != sent[0]:  # until it has not got on for a while
             seen = sent[0]
