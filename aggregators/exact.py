@@ -15,6 +15,11 @@ from __future__ import annotations
 SHIFT = 1074
 """The smallest double above zero is 2**-1074."""
 
+SMALLEST_SHARE = 2.0**-9
+SHARE_UNITS, SHARE_SHIFT = 2.0**62, SHIFT - 62
+"""``int(value * SHARE_UNITS) << SHARE_SHIFT`` is `scaled` of any value from `SMALLEST_SHARE` to 1, and cheaper: the
+integer fits a machine word, and has all of the double's 53 bits."""
+
 
 def scaled(value: float) -> int:
     """A finite ``value`` as a number of 2**-1074."""

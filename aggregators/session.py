@@ -36,8 +36,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 import msgspec
@@ -45,20 +44,18 @@ from msgspec import UNSET
 
 from aggregators import exact, session_head
 from aggregators.aggregator import TOO_LATE
+from aggregators.exact import SHARE_SHIFT, SHARE_UNITS, SMALLEST_SHARE, scaled
 from aggregators.rows import Rows
+from aggregators.session_ends import ALIVE, MOMENT_MS, OVER, Rules, moment
 from aggregators.session_head import RANKS, Head, Peak
 from aggregators.session_window import WINDOW_MS, Window, is_full, plain, rich
-from schemas.sessions import Further, SessionRecord
+from schemas.sessions import SessionRecord
 
 HEADS, HEADS_END = b"s", b"t"
-ALIVE, OVER = b"a", b"o"
 _WINDOWS, _PAGES = b"d", b"w"
 _PAGE = struct.Struct(">QI")
-_MOMENT = struct.Struct(">Q")
 _SIGN = 1 << 63
 
-MOMENT_MS = 60_000
-"""How exact the indexes are. Who reports before being looked at is treated as if that had been done in time."""
 _LAST_STATE = RANKS["over"]
 _NEVER = 1 << 80
 _HEAD_BYTES = 3_000
@@ -66,27 +63,6 @@ _HEAD_BYTES = 3_000
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a person can set: when sessions end, and what is high."""
-
-    idle_ms: int = 30 * 60_000
-    grace_ms: int = 5 * 60_000
-    retention_ms: int | None = None
-    threshold: float = 0.3
-    further: tuple[Further, ...] = ()
-
-
-def moment(index: bytes, ms: int) -> bytes:
-    """Where the rows of an index (`ALIVE`, `OVER`) begin that are of the moment of ``ms``, or later."""
-    return index + _MOMENT.pack(ms // MOMENT_MS + _SIGN)
-
-
-def session_at(index_row: bytes) -> str:
-    """Whose row of an index this is."""
-    return index_row[len(ALIVE) + _MOMENT.size :].decode()
 
 
 class Session:
@@ -149,9 +125,7 @@ class Session:
                 self.forget()
             else:
                 self.end()
-                self.dirty = (
-                    True  # also where the record is refused: it has found the session ended, whatever the batch
-                )
+                self.dirty = True  # also where it is refused: it has found the session ended, whatever the batch
         head, time = self.head, record.timestamp
         number = time // WINDOW_MS
         if number < head.floor:
@@ -174,6 +148,73 @@ class Session:
             self._ends = clock + self._patience
             self.dirty = True
         return None
+
+    def count_all(self, records: Sequence[SessionRecord], clocks: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """Count ``records`` in their order (see `count`); yields the place of each that is refused, and the reason."""
+        bare = [
+            one.state is UNSET and one.version is UNSET and one.user_id is UNSET and one.cpu is not UNSET
+            for one in records
+        ]
+        if self._rules.further:
+            bare = [is_bare and not self._said(one) for is_bare, one in zip(bare, records, strict=True)]
+        bare.append(False)
+        at = 0
+        while at < len(records):
+            until = bare.index(False, at)
+            if until > at + 1 and self.count_samples(records[at:until], clocks[at:until]):
+                at = until
+                continue
+            for place in range(at, max(until, at + 1)):
+                reason = self.count(records[place], clocks[place])
+                if reason is not None:
+                    yield place, reason
+            at = max(until, at + 1)
+
+    def count_samples(self, records: Sequence[SessionRecord], clocks: Sequence[int]) -> bool:
+        """Count records that report a sample and nothing else, as `count` would, but cheaper.
+
+        False, and nothing is counted, where one of them might find the session ended, or be too late.
+        """
+        head, detail, rules = self.head, self._detail, self._rules
+        times = [record.timestamp for record in records]
+        shares = [record.cpu + 0.0 for record in records if record.cpu is not UNSET]  # so that there is one zero only
+        first, last = min(times), max(times)
+        end = last if self.fresh else max(last, head.end)
+        floor = max(head.floor, (end - rules.grace_ms) // WINDOW_MS)
+        ends = clocks[0] + self._patience if self.fresh else self._ends
+        if clocks[-1] >= ends or first // WINDOW_MS < floor:
+            return False
+        head.start, head.end = first if self.fresh else min(first, head.start), end
+        self.fresh = False
+        since, rank_now = (self._times[-1], self._ranks[-1]) if self._times else (_NEVER, 0)
+        counted, total, numbers = -1, 0, set[int]()
+        by_rank: dict[int, list[float]] = {}
+        for at, (time, cpu) in enumerate(zip(times, shares, strict=True)):
+            number = time // WINDOW_MS
+            window = detail.get(number) or self._window(number)
+            if not window.add_sample(plain(time - number * WINDOW_MS, 0, cpu), None):
+                continue
+            counted = at
+            numbers.add(number)
+            rank = rank_now if time >= since else self._rank_at(time)
+            window.counts[rank] += 1
+            if cpu > window.tops[rank]:
+                window.tops[rank] = cpu
+            exactly = int(cpu * SHARE_UNITS) << SHARE_SHIFT if cpu >= SMALLEST_SHARE else scaled(cpu)
+            window.total += exactly
+            total += exactly
+            by_rank.setdefault(rank, []).append(cpu)
+        if counted >= 0:
+            for rank, cpus in by_rank.items():
+                head.put_samples(rank, cpus)
+                head.samples += len(cpus)
+            self._total += total
+            self._sampled |= numbers
+            self._written |= numbers
+            head.floor, head.touched = floor, clocks[counted]
+            self._ends = head.touched + self._patience
+            self.dirty = True
+        return True
 
     def has_ended(self, clock: int) -> bool:
         """Whether idle gap and grace are over by the partition's clock."""
@@ -246,9 +287,9 @@ class Session:
         if cpu > window.tops[rank]:
             window.tops[rank] = cpu
         head = self.head
-        head.put_sample(rank, cpu)
+        head.put_samples(rank, [cpu])
         head.samples += 1
-        exactly = exact.scaled(cpu)
+        exactly = scaled(cpu)
         window.total += exactly
         self._total += exactly
         self._sampled.add(number)
@@ -297,10 +338,9 @@ class Session:
         for number in self._numbers[first:last]:
             window = self._detail[number]
             moved = [cpu for time, cpu in window.samples() if since <= time < until]
-            for cpu in moved:
-                head.take_sample(before, cpu)
-                head.put_sample(after, cpu)
             if moved:
+                head.take_samples(before, moved)
+                head.put_samples(after, moved)
                 greatest = max(greatest, *moved)
                 window.count_by(self._rank_at)
         if greatest >= 0 and greatest >= head.shares[before].top:

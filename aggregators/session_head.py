@@ -1,7 +1,7 @@
 """What is kept of a session for as long as the retention says: all that is published of it, in one row.
 
 >>> head = Head(start=7_000, end=9_000, touched=9_000, threshold=0.3, known={"version": (7_000, "700")})
->>> head.put_sample(RANKS["login"], 0.5)
+>>> head.put_samples(RANKS["login"], [0.5])
 >>> decode(encode(head)) == head, summary("a", head)["above"], summary("a", head)["user"]
 (True, {'login': 1.0}, None)
 
@@ -11,6 +11,7 @@ sample of each state, the highest folded window, and the last folded state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -75,25 +76,25 @@ class Head(Struct, array_like=True):
     folded_peak: Peak | None = None
     peak: Peak | None = None
 
-    def put_sample(self, rank: int, cpu: float) -> None:
-        """Count a sample of a state."""
+    def put_samples(self, rank: int, cpus: Sequence[float]) -> None:
+        """Count samples of a state, at least one."""
         share = self.shares.get(rank)
         if share is None:
             share = self.shares[rank] = Share()
-        share.count += 1
-        if cpu > self.threshold:
-            share.above += 1
-        if cpu > share.top:
-            share.top = cpu
-        share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] += 1
+        share.top = max(share.top, *cpus)
+        self._change(share, cpus, 1)
 
-    def take_sample(self, rank: int, cpu: float) -> None:
-        """Undo `put_sample`, but for ``top``."""
-        share = self.shares[rank]
-        share.count -= 1
-        if cpu > self.threshold:
-            share.above -= 1
-        share.bins[int(cpu * BINS) if cpu < 1 else BINS - 1] -= 1
+    def take_samples(self, rank: int, cpus: Sequence[float]) -> None:
+        """Undo `put_samples`, but for ``top``."""
+        self._change(self.shares[rank], cpus, -1)
+
+    def _change(self, share: Share, cpus: Sequence[float], by: int) -> None:
+        threshold, bins = self.threshold, share.bins
+        share.count += by * len(cpus)
+        for cpu in cpus:
+            if cpu > threshold:
+                share.above += by
+            bins[int(cpu * BINS) if cpu < 1 else BINS - 1] += by
 
     def of(self, dimension: str) -> str | None:
         """What was last reported of a dimension; None when it never was."""

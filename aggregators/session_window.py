@@ -40,15 +40,8 @@ _SIZE = _ENTRY.size
 _IDENTITY = 2 * _PART.size
 
 
-def plain(place: int, rank: int, cpu: float) -> bytes:
-    """The entry of a sample whose record says no more than this.
-
-    Args:
-        place: ms from the window's start.
-        rank: of the state that the record reports; 0 when it reports none.
-        cpu: from 0 to 1.
-    """
-    return _ENTRY.pack(place, rank, cpu)
+plain = _ENTRY.pack
+"""The entry of a sample whose record says no more than this: ``(place, rank, cpu)``, as `rich` has them."""
 
 
 def rich(place: int, rank: int, cpu: float, content: bytes) -> tuple[bytes, bytes]:
@@ -107,7 +100,9 @@ class Window:
     @property
     def rank(self) -> int:
         """The state that most of its samples have; in a tie the one later in the table."""
-        return max(range(STATES), key=lambda rank: (self.counts[rank], rank))
+        counts = self.counts
+        most = max(counts)
+        return STATES - 1 - counts[::-1].index(most)
 
     def weigh(self) -> int:
         """How much more it takes in memory than when it was last weighed, about."""
@@ -129,8 +124,8 @@ class Window:
         if known in seen:
             return False
         seen.add(known)
-        self._append(entry if identity is None else entry + identity)
         self.count += 1
+        self._append(entry if identity is None else entry + identity)
         return True
 
     def add_mark(self, time: int, rank: int) -> None:
@@ -168,9 +163,10 @@ class Window:
 
     def _append(self, entries: bytes) -> None:
         pages = self.pages
-        if not pages or len(pages[-1]) >= PAGE_BYTES:
-            pages.append(bytearray())
-        pages[-1] += entries
+        if pages and len(pages[-1]) < PAGE_BYTES:
+            pages[-1] += entries
+        else:
+            pages.append(bytearray(entries))
         if self.clean == len(pages):
             self.clean -= 1
 

@@ -22,16 +22,28 @@ what is high, it tells by the peak.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aggregators import session_head, session_views
 from aggregators.aggregator import IN_THE_FUTURE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
 from aggregators.rows import Rows
-from aggregators.session import ALIVE, HEADS, HEADS_END, MOMENT_MS, OVER, Rules, Session, moment, session_at
+from aggregators.session import HEADS, HEADS_END, Session
+from aggregators.session_ends import ALIVE, MOMENT_MS, OVER, Rules, moment, session_at
 from schemas.sessions import SessionRecord, further_of
 
 DAY_MS = 86_400_000
 _CLOCK = b"c"
+
+
+class _Group(NamedTuple):
+    """A batch's records of one session: what others report meanwhile moves the clock, and nothing else of it."""
+
+    session: Session
+    records: list[SessionRecord]
+    clocks: list[int]
+    """The partition's event time with each."""
+    places: list[int]
+    """In the batch."""
 
 
 class Sessions(Aggregator[SessionRecord]):
@@ -58,26 +70,32 @@ class Sessions(Aggregator[SessionRecord]):
         """Count a batch."""
         before = _clock(rows)
         clock, refused = before, list[tuple[int, str]]()
-        sessions: dict[str, Session | None] = {}
+        groups: dict[str, _Group | None] = {}
         future = self._in_the_future(batch)
         for at, record in enumerate(batch.records):
             if at in future:
                 refused.append((at, IN_THE_FUTURE))
                 continue
             name = record.session_id
-            if name in sessions:
-                session = sessions[name]
+            if name in groups:
+                group = groups[name]
             else:
-                session = sessions[name] = self._open(rows, name)
-            if session is None:
+                session = self._open(rows, name)
+                group = groups[name] = None if session is None else _Group(session, [], [], [])
+            if group is None:
                 refused.append((at, WRONG_PARTITION))
                 continue
             if clock is None or record.timestamp > clock:
                 clock = record.timestamp
-            reason = session.count(record, clock)
-            if reason is not None:
-                refused.append((at, reason))
-        changed = {name: session for name, session in sessions.items() if session is not None and session.dirty}
+            _, records, clocks, places = group
+            records.append(record)
+            clocks.append(clock)
+            places.append(at)
+        for group in groups.values():
+            if group is not None:
+                refused += [(group.places[at], why) for at, why in group.session.count_all(group.records, group.clocks)]
+        sessions = {name: group.session for name, group in groups.items() if group is not None}
+        changed = {name: session for name, session in sessions.items() if session.dirty}
         for session in changed.values():
             session.settle()
             rows.keep(session.key, session, session.nbytes)
@@ -89,7 +107,7 @@ class Sessions(Aggregator[SessionRecord]):
                 now = clock // MOMENT_MS * MOMENT_MS
                 self._fold_ended(rows, now)
                 entities.update(dict.fromkeys(self._remove_forgotten(rows, now)))
-        return Changes(entities, refused=refused)
+        return Changes(entities, refused=sorted(refused))
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A session's summary; None once its retention is over."""

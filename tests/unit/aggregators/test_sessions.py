@@ -10,11 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from aggregators import laws, session, session_window
+from aggregators import laws, session, session_ends, session_window
 from aggregators import sessions as aggregator
 from aggregators.aggregator import Batch, Counting
 from aggregators.rows import Memory, MemoryStore, Rows
-from aggregators.session import ALIVE, OVER
+from aggregators.session_ends import ALIVE, OVER
 from aggregators.sessions import Sessions
 from schemas.sessions import STATES, SessionRecord
 from tests.unit.aggregators.naive_sessions import NaiveSessions
@@ -56,6 +56,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few records fill several pages, and time passes many moments."""
     monkeypatch.setattr(session_window, "PAGE_BYTES", 40)
     monkeypatch.setattr(session, "MOMENT_MS", 7_000)
+    monkeypatch.setattr(session_ends, "MOMENT_MS", 7_000)
     monkeypatch.setattr(aggregator, "MOMENT_MS", 7_000)
 
 
