@@ -25,6 +25,19 @@ class Reports(Group):
 
         return stream(cmd_name).report
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the report.
+
+        Raises:
+            click.UsageError: there is no such stream, or it has no report, as a plug-in's may have none.
+        """
+        word = args[0]
+        if not ctx.resilient_parsing and word in self.list_commands(ctx) and self.get_command(ctx, word) is None:
+            ctx.fail(f"{word} has no report; its summaries are shown by: streamgauge tail {word}")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=Reports)
 def command() -> None:

@@ -55,6 +55,16 @@ def test_a_plug_in_adds_a_stream(plug_in: pytest.MonkeyPatch, streamgauge: Progr
     assert "there is no" not in streamgauge("schema", "downloads").err
 
 
+def test_a_plug_in_without_a_report_is_told_apart_from_a_wrong_word(
+    plug_in: pytest.MonkeyPatch, streamgauge: Program
+) -> None:
+    """The help of `report` lists those that have one."""
+    installed(plug_in, "downloads", f"{__name__}:DOWNLOADS")
+    wrong = streamgauge("report", "downloads")
+    assert "downloads has no report; its summaries are shown by: streamgauge tail downloads" in wrong.err
+    assert "downloads" not in streamgauge("report", "--help").out
+
+
 def test_a_built_in_stream_is_not_replaced(plug_in: pytest.MonkeyPatch) -> None:
     installed(plug_in, "sites", f"{__name__}:DOWNLOADS")
     assert registry.stream("sites").schema is SITES
