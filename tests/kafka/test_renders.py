@@ -176,6 +176,7 @@ def test_nights_are_counted_whatever_their_order_and_packing(farm: Farm) -> None
         '"na""me",karma,0,1,0,0,0,,,,,,,,,,,',
         "nuke,nuke,1,0,1.0,50.0,0.2,0.2,50.0,1.0,1.0,1.0,50.0,50.0,50.0,0.2,0.2,0.2",
     ]
+    assert "quantiles are within 1% of the exact ones" in farm.run("report", "renders", "--by", "day")[1]
     lines = farm.run("tail", "renders", "-o", "beginning", "-e", "--latest")[0].splitlines()
     newest = [json.loads(line) for line in lines]
     assert {(cell["day"], cell["app"], cell["renderer"], cell["success"]): cell["count"] for cell in newest} == {
