@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar, cast
 from ops import readers
 from ops.readers import Address
 from ops.suggest import did_you_mean
-from ops.units import duration_ms, format_duration, size_bytes
+from ops.units import duration_ms, format_duration, format_size, size_bytes
 from schemas.errors import StreamgaugeError, UsageError
 
 T = TypeVar("T")
@@ -102,7 +102,9 @@ class Setting(Generic[T]):
         return self.machine() if self.machine else self.default
 
     def _bound(self, number: float) -> str:
-        return format_duration(int(number)) if self.read is cast("Any", duration_ms) else f"{number:g}"
+        if self.read is cast("Any", duration_ms):
+            return format_duration(int(number))
+        return format_size(int(number)) if self.read is cast("Any", size_bytes) else f"{number:g}"
 
 
 # -- the table

@@ -91,6 +91,7 @@ def test_a_text_is_read_as_its_setting_says(setting: Setting[Any], text: str, va
         (EPOCH, "1h", "more than 30s"),
         (MEMORY, "lots", "no size"),
         (PROCESSES, "0", "less than 1"),
+        (MEMORY, "5", "less than 32.0 MiB"),
         (PROCESSES, "-1", "no whole number"),
         (HTTP, "8000", "not HOST:PORT"),
         (HTTP, "host:99999", "not HOST:PORT"),
