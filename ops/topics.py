@@ -156,6 +156,26 @@ def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
     ]
 
 
+def state_name(admin: AdminClient, schema: Schema[Any]) -> str:
+    """What tells the stream's changelogs from others of their names, in other clusters or deleted and made anew.
+
+    Local state is a copy of a changelog, and of that one only. Offsets alone would not do: as soon as a new changelog
+    is longer than the old one was (``broker stop --wipe``), the copy of the old one would pass for a part of it.
+
+    Args:
+        admin: connected.
+        schema: of the stream, whose topics exist.
+
+    Returns:
+        The ids that Kafka gave the topics, fit for a directory's name.
+    """
+    from confluent_kafka import TopicCollection
+
+    names = [schema.topics.changelog, *([merge_topics(schema.name).changelog] if schema.merges else [])]
+    found = admin.describe_topics(TopicCollection(names))
+    return "+".join(str(found[name].result(timeout=10).topic_id) for name in names)
+
+
 def _kept(config: Mapping[str, str]) -> tuple[str, int | None]:
     """The clean-up policy, and the retention where that policy has one."""
     cleanup, retention_ms = config.get("cleanup.policy", ""), int(config.get("retention.ms", -1))

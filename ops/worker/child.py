@@ -30,7 +30,7 @@ import uvloop
 
 from ops.kafka import connect
 from ops.registry import stream as stream_named
-from ops.topics import ensure
+from ops.topics import ensure, state_name
 from ops.worker import directory, logs
 from ops.worker.answers import Counts, answer_on, owned
 from ops.worker.client import ask
@@ -115,14 +115,14 @@ class Child:
         stream = stream_named(self._order.stream)
         schema = stream.schema.with_fields(self._order.counting.dimensions)
         self._tell("waiting", f"the engine asks for a broker at {self._brokers}")
-        partitions = await self._broker_ready(lambda: self._topics(schema))
-        if partitions is None:
+        topics = await self._broker_ready(lambda: self._topics(schema))
+        if topics is None:
             return
         await self._broker_ready(self._refuse_taken_id)
         if self._stopping.is_set():
             return
         self._tell("restoring", "the engine joins its group")
-        engine = stages_of(schema, stream.aggregator(self._order.counting), self._engine_settings(partitions))
+        engine = stages_of(schema, stream.aggregator(self._order.counting), self._engine_settings(*topics))
         runner = None
         if self._order.listen_fd >= 0:
             runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner)
@@ -196,11 +196,18 @@ class Child:
                 stopped.cancel()
         return None
 
-    def _topics(self, schema: Schema[Any]) -> int:
-        """Make the topics that are missing; the partition count of the stream."""
-        ensure(self._order.kafka, schema)
+    def _topics(self, schema: Schema[Any]) -> tuple[int, Path]:
+        """Make the topics that are missing; the partition count of the stream, and where the copy of its state lies."""
+        kafka, folder = self._order.kafka, self._order.state_dir
+        ensure(kafka, schema)
+        admin = connect(kafka)
         # Asked for by name, a missing topic would be made by a broker that makes topics by itself.
-        return len(connect(self._order.kafka).list_topics(timeout=10).topics[schema.topics.input].partitions)
+        partitions = len(admin.list_topics(timeout=10).topics[schema.topics.input].partitions)
+        name = state_name(admin, schema)
+        others = sorted(str(path) for path in folder.glob("*") if path.name != name)
+        if others:
+            log.warning("local state of deleted topics or another cluster is left alone", extra={"paths": others})
+        return partitions, folder / name
 
     def _refuse_taken_id(self) -> None:
         """Two members of one group instance would throw each other out for ever."""
@@ -217,11 +224,11 @@ class Child:
                     "(with another --data); stop it, or give this one another --id"
                 )
 
-    def _engine_settings(self, partitions: int) -> EngineSettings:
+    def _engine_settings(self, partitions: int, state_dir: Path) -> EngineSettings:
         order = self._order
         return EngineSettings(
             kafka=order.kafka,
-            state_dir=order.state_dir,
+            state_dir=state_dir,
             worker=order.worker,
             instance=order.instance,
             epoch_s=order.epoch_s,

@@ -258,3 +258,26 @@ def test_what_only_a_person_can_mend_ends_the_worker_at_once(kafka: dict[str, An
     assert done.returncode == 2
     assert "no.such" in done.stderr.splitlines()[-1]
     assert "engine starts again" not in done.stderr
+
+
+def test_the_state_of_topics_that_were_deleted_is_not_taken_for_that_of_new_ones(
+    kafka: dict[str, Any], clean: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    """As after `broker stop --wipe`: the worker counts from nothing, and leaves what it had."""
+    lines = (SAMPLE.paths[0] if SAMPLE else tmp_path).read_text().splitlines(keepends=True)
+    for count, folder in ((10, "all"), (4, "some")):
+        clean(kafka)
+        ensure(kafka, SITES, partitions=1)
+        events = tmp_path / f"{folder}.jsonl"
+        events.write_text("".join(lines[:count]))
+        worker = Running(tmp_path, kafka["bootstrap.servers"])
+        try:
+            worker.wait_for("ready")
+            done = worker.run("replay", "sites", events, "--wait")
+            assert done.returncode == 0, done.stderr
+            assert worker.run("verify", "sites", events).stdout == "equal: 1 summaries of sites\n"
+            left = worker.events("local state of deleted topics or another cluster is left alone")
+            assert len(left) == (count == 4)
+            assert worker.stop() == 0
+        finally:
+            worker.end()
