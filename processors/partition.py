@@ -16,13 +16,14 @@ Invariants, checked here and on in production:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
 from aggregators.aggregator import Aggregator, Batch
+from aggregators.homes import partitions_of
 from aggregators.rows import Changes, Rows, Store
 from processors.epoch import BY_KEY, STAMP_KEY, Epoch, Letter, Output, Stamp, letter_of, lost_letter
 from processors.run import Run
@@ -30,7 +31,6 @@ from processors.waiting import Waiting
 from schemas.errors import StateError, StateRefused
 from schemas.partial import Partial, encode, key_of
 from schemas.schema import Schema
-from schemas.wire import partition_of
 
 R = TypeVar("R")
 
@@ -109,7 +109,7 @@ class Partition(Generic[R]):
         self._group = schema.topics.app
         self._aggregator = aggregator
         self._batch_records = aggregator.batch_records
-        self._output = self._partial if schema.merges else self._summary
+        self._outputs = self._partials if schema.merges else self._summaries
         self._homes: dict[str, int] = {}
         self._clock = clock
         self._epoch_s = epoch_s
@@ -224,13 +224,16 @@ class Partition(Generic[R]):
             records=self._records,
             rows=self.rows.take(),
             row_bytes=row_bytes,
-            outputs=[self._output(entity) for entity in self._changed],
+            outputs=self._outputs(self._changed),
             letters=self._letters,
             published=[Output(key, self._revised(value), BY_KEY) for key, value in self._published.items()],
         )
         self._changed, self._published, self._letters, self._records, self._opened_at = {}, {}, [], 0, None
         self._under_way = epoch
         return epoch
+
+    def _summaries(self, entities: Iterable[str]) -> list[Output]:
+        return [self._summary(entity) for entity in entities]
 
     def _summary(self, entity: str) -> Output:
         return Output(entity.encode(), self._revised(self._aggregator.summary(self.rows, entity)), self.number)
@@ -240,15 +243,20 @@ class Partition(Generic[R]):
         # Copied, because a small object that orjson made keeps a kilobyte until it is freed: 4 kB an entity, measured.
         return None if value is None else bytes(memoryview(orjson.dumps({**value, "revision": self.position})))
 
-    def _partial(self, entity: str) -> Output:
-        key = entity.encode()
-        to = self._homes.get(entity)
-        if to is None:
-            if len(self._homes) >= HOMES:
-                self._homes.clear()
-            to = self._homes[entity] = partition_of(key, self.rows.partitions)
+    def _partials(self, entities: Iterable[str]) -> list[Output]:
+        homes = self._homes
+        unknown = [entity for entity in entities if entity not in homes]
+        if len(homes) + len(unknown) > HOMES:
+            homes.clear()
+            unknown = list(entities)
+        keys = [entity.encode() for entity in unknown]
+        homes.update(zip(unknown, partitions_of(keys, self.rows.partitions), strict=True))
+        return [self._partial(entity, homes[entity]) for entity in entities]
+
+    def _partial(self, entity: str, to: int) -> Output:
         share = self._aggregator.summary(self.rows, entity)
-        return Output(key_of(key, self.number), encode(Partial(entity, self.number, self.position, share)), to)
+        value = encode(Partial(entity, self.number, self.position, share))
+        return Output(key_of(entity.encode(), self.number), value, to)
 
     def committed(self, epoch: Epoch, offset: int) -> None:
         """``epoch`` is durable; ``offset`` is the changelog offset of its stamp.

@@ -28,6 +28,7 @@ from typing import Any
 import msgspec
 
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
+from aggregators.homes import strangers
 from aggregators.rows import Rows
 from schemas.partial import Partial
 
@@ -55,24 +56,27 @@ class Merge(Aggregator[Partial]):
     def update(self, rows: Rows, batch: Batch[Partial]) -> Changes:
         """Keep the newest share of each source."""
         changed: dict[str, _Row] = {}
-        seen: dict[str, _Row] = {}
+        seen, unknown = dict[str, _Row](), list[str]()
+        for entity in dict.fromkeys([partial.entity for partial in batch.records]):
+            stored = rows.get(_key(entity))
+            seen[entity] = {} if stored is None else _decode(stored)
+            if stored is None:
+                unknown.append(entity)
+        away = {unknown[at] for at in strangers(rows, [entity.encode() for entity in unknown])}
         refused: list[tuple[int, str]] = []
         for index, partial in enumerate(batch.records):
-            entity = partial.entity
-            row = seen.get(entity)
-            if row is None:
-                stored = rows.get(_key(entity))
-                if stored is None and not rows.owns(entity.encode()):
-                    refused.append((index, WRONG_PARTITION))
-                    continue
-                row = seen[entity] = {} if stored is None else _decode(stored)
-            known = row.get(partial.source)
+            entity, source = partial.entity, partial.source
+            if entity in away:
+                refused.append((index, WRONG_PARTITION))
+                continue
+            row = seen[entity]
+            known = row.get(source)
             if known is None or partial.version > known[0]:
-                row[partial.source] = (partial.version, partial.share)
+                row[source] = (partial.version, partial.share)
                 changed[entity] = row
         for entity, row in changed.items():
             # In the order of the sources, so that the same shares are the same bytes.
-            rows.put(_key(entity), _encode(dict(sorted(row.items()))))
+            rows.put(_key(entity), _encode(dict(sorted(row.items())) if len(row) > 1 else row))
         return Changes(list(changed), refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
