@@ -83,9 +83,13 @@ lock: install ## all lock files, the peers' too (what is locked stays; remove a 
 	    build/lock/bin/uv pip compile $$asked --generate-hashes --universal --python-version 3.11 --no-emit-index-url \
 	        --no-header --no-annotate --quiet -o $${asked%.in}.lock; done
 
-audit: install ## ask the vulnerability database about every locked package
-	@test -x build/audit/bin/pip-audit || { $(BIN)/python -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; }
-	@build/audit/bin/pip-audit --requirement requirements.lock --disable-pip --require-hashes
+audit: install ## ask the vulnerability database about every locked package; what it does not know fails, too (network)
+	@test -x build/audit/bin/pip-audit \
+	    || { $(BIN)/python -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; } \
+	    || { rm -rf build/audit; echo "make audit: pip-audit could not be fetched; a package index is needed" >&2; exit 1; }
+	@build/audit/bin/pip-audit --strict --requirement requirements.lock --disable-pip --require-hashes \
+	    || { echo "make audit: a package has a known vulnerability, or the database of PyPI could not be asked about it" \
+	        "(a mirror may not have it): the lines above say which" >&2; exit 1; }
 
 clean: ## remove everything that make made (the data of brokers and workers is not here)
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
