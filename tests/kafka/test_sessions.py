@@ -89,6 +89,21 @@ def test_the_report_finds_version_700_at_login(client: Client) -> None:
     assert len(tree["histograms"]) == 5
 
 
+def test_the_same_file_again_changes_nothing_that_is_published(client: Client) -> None:
+    """Each record counts once: no summary differs by a byte, but for a revision, and nothing is too late."""
+
+    def published() -> dict[str, Any]:
+        lines = client.run("tail", "sessions", "-o", "beginning", "-e", "--latest").splitlines()
+        summaries = [json.loads(line) for line in lines]
+        return {one.pop("sessionID"): {**one, "revision": 0} for one in summaries}
+
+    before = published()
+    assert len(before) == 10
+    client.run("replay", "sessions", FILE, "--wait")
+    assert published() == before
+    assert client.run("dlq", "list", "sessions") == ""
+
+
 def test_an_interval_counts_sessions_by_their_start(client: Client) -> None:
     """`--last` reaches back from the greatest timestamp of all partitions; a moment is ISO 8601 or epoch ms."""
     starts = sorted(
