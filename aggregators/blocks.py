@@ -83,7 +83,7 @@ class Asked(NamedTuple):
     @classmethod
     def of(cls, ids: Words, hashed: Mask | None, places: npt.NDArray[np.intp]) -> Asked:
         """Those of the ``ids`` at ``places`` (``hashed`` as in `SortedBlocks.find_many`)."""
-        key, low = words(ids[places])
+        key, low = words(ids.take(places, axis=0))
         order = np.argsort(key)
         places = places[order]
         return cls(

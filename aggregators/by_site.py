@@ -56,7 +56,7 @@ class BySite:
         self.places = order if isinstance(places, range) else np.array(places, np.intp)[order]
         """Where in the batch each record was."""
         ids, hashed = identify(list(map(_ID, records)))
-        self.ids = pairs(ids)[order]
+        self.ids = pairs(ids).take(order, axis=0)
         """As `aggregators.ids.pairs` makes them."""
         self.hashed: Mask | None = None if hashed is None else np.frombuffer(hashed, np.bool_)[order]
         """Whether the id is hashed; None when none is."""
@@ -71,7 +71,7 @@ class BySite:
 
     def only(self, keep: Mask) -> list[int]:
         """Leave out the other records, and sites that have none then; which sites are left."""
-        self.codes, self.places, self.ids = self.codes[keep], self.places[keep], self.ids[keep]
+        self.codes, self.places, self.ids = self.codes[keep], self.places[keep], self.ids.compress(keep, axis=0)
         self.senders, self.times, self.signed = self.senders[keep], self.times[keep], self.signed[keep]
         self._order = self._order[keep]
         if self.hashed is not None:

@@ -36,9 +36,9 @@ def number(batch: BySite, sites: Sequence[Site], residents: Residents) -> Number
     """
     numbering = residents.numbering
     owner = batch.codes.astype(np.intp) * 2 + batch.signed
-    keys = hashes(batch.names)[batch.senders] + owners(sites)[owner]
-    numbers = numbering.find(keys)
-    missing = np.flatnonzero(numbers == 0)
+    keys = hashes(batch.names).take(batch.senders, axis=0) + owners(sites).take(owner, axis=0)
+    numbers, slots = numbering.find(keys)
+    missing: Places = (numbers == 0).nonzero()[0]
     if len(missing):
         # Each name that is missing once, by owner, and in order of arrival.
         pairs = owner[missing] * len(batch.names) + batch.senders[missing]
@@ -48,7 +48,7 @@ def number(batch: BySite, sites: Sequence[Site], residents: Residents) -> Number
         place[order] = np.arange(len(order))
         at = missing[first[order]]
         given = _named(batch, sites, residents, owner[at], at)
-        numbering.enter(keys[at], given)
+        numbering.enter(keys.take(at, axis=0), given, slots.take(at))
         numbers[missing] = given[place[which]] + np.uint32(1)
     return numbers - np.uint32(1)
 

@@ -4,8 +4,8 @@
 >>> owners, names = np.array([[1, 2], [3, 4]], np.uint64), hashes(["anna", "bert"])
 >>> keys = owners + names
 >>> numbering.enter(keys, np.array([0, 5], np.uint32))
->>> (numbering.find(keys[::-1]) - 1).tolist(), numbering.find(keys + np.uint64(1)).tolist()
-([5, 0], [0, 0])
+>>> numbering.find(keys[::-1].copy())[0].tolist(), numbering.find(keys + np.uint64(1))[0].tolist()
+([6, 1], [0, 0])
 
 A key is the sum of two 128-bit hashes, of the owner and of the name; they are the interpreter's own (SipHash under a
 key of the process), so that nobody can choose names that meet. The table is never stored: it is made again from texts.
@@ -20,9 +20,12 @@ from itertools import count
 import numpy as np
 import numpy.typing as npt
 
-from aggregators.blocks import Numbers
+from aggregators.blocks import Mask, Numbers
 from aggregators.ids import Words
 
+Slots = npt.NDArray[np.intp]
+
+_KEY = np.dtype("V16")
 _KEY_BITS = 64
 _SMALLEST_BITS = 10
 _FEW = 16
@@ -48,71 +51,98 @@ class Numbering:
         """Tells this one from any that was there before."""
         self.count = 0
         """How many keys there are."""
-        self._bits = _SMALLEST_BITS
-        self._keys = np.zeros((1 << self._bits, 2), np.uint64)
-        self._values = np.zeros(1 << self._bits, np.uint32)
+        self._make(_SMALLEST_BITS)
 
     @property
     def nbytes(self) -> int:
         """Memory, in bytes."""
         return self._keys.nbytes + self._values.nbytes + 300
 
-    def find(self, keys: Words) -> Numbers:
-        """The number of each key and 1 more, 0 where it has none."""
-        found = np.zeros(len(keys), np.uint32)
-        slots, places, step = self._first_slots(keys), np.arange(len(keys)), 0
-        mask = len(self._values) - 1
+    def find(self, keys: Words) -> tuple[Numbers, Slots]:
+        """The number of each key and 1 more, 0 where it has none; and the slot where it is, or belongs."""
+        found, ends = np.zeros(len(keys), np.uint32), self._first_slots(keys)
+        slots, step, mask = ends, 0, len(self._values) - 1
+        places: Slots = np.arange(len(keys))
         while len(places) > _FEW:
-            there, other = self._values[slots], self._keys[slots]
-            same = (other[:, 0] == keys[:, 0]) & (other[:, 1] == keys[:, 1])
-            found[places[same]] = there[same]
-            left = np.flatnonzero((there != 0) & ~same)
+            there = self._values.take(slots)
+            same = self._are_at(keys, slots)
+            found[places] = there
+            left: Slots = ((there != 0) & ~same).nonzero()[0]
             step += 1
-            places, keys, slots = places[left], keys[left], slots[left] + step & mask
+            places, keys, slots = places.take(left), keys.take(left, axis=0), slots.take(left) + step & mask
+            ends[places] = slots
         for place, key, slot in zip(places.tolist(), keys.tolist(), slots.tolist(), strict=True):
-            found[place] = self._values[self._slot_of(key, slot, step)]
-        return found
+            ends[place] = end = self._slot_of(key, slot, step)
+            found[place] = self._values[end]
+        return found, ends
 
-    def enter(self, keys: Words, numbers: Numbers) -> None:
-        """Give numbers to keys, each of them once; those that have one keep it."""
+    def enter(self, keys: Words, numbers: Numbers, slots: Slots | None = None) -> None:
+        """Give numbers to keys, each of them once; those that have one keep it.
+
+        Args:
+            keys: of names.
+            numbers: of each.
+            slots: what `find` said of them, if that was the last that was done here.
+        """
         while (self.count + len(keys)) * 10 > len(self._values) * 7:
             self._double()
+            slots = None
         values = numbers + np.uint32(1)
+        if slots is not None:
+            left = self._claim(keys, values, slots)
+            keys, values = keys.take(left, axis=0), values.take(left)
         slots, step, mask = self._first_slots(keys), 0, len(self._values) - 1
         while len(keys) > _FEW:
-            empty = np.flatnonzero(self._values[slots] == 0)
-            # Of several keys for one slot the last has it; the others go on.
-            self._keys[slots[empty]] = keys[empty]
-            other = self._keys[slots]
-            same = (other[:, 0] == keys[:, 0]) & (other[:, 1] == keys[:, 1])
-            new = empty[same[empty]]
-            self._values[slots[new]] = values[new]
-            self.count += len(new)
-            left = np.flatnonzero(~same)
+            left = self._claim(keys, values, slots)
             step += 1
-            keys, values, slots = keys[left], values[left], slots[left] + step & mask
+            keys, values, slots = keys.take(left, axis=0), values.take(left), slots.take(left) + step & mask
         for key, value, slot in zip(keys.tolist(), values.tolist(), slots.tolist(), strict=True):
             mine = self._slot_of(key, slot, step)
             if not self._values[mine]:
-                self._keys[mine], self._values[mine] = key, value
+                self._keys.view(np.uint64)[2 * mine : 2 * mine + 2] = key
+                self._values[mine] = value
                 self.count += 1
+
+    def _claim(self, keys: Words, values: Numbers, slots: Slots) -> Slots:
+        """Put keys into slots that are empty; which of the keys are not at their slot then."""
+        empty = (self._values.take(slots) == 0).nonzero()[0]
+        # Of several keys for one slot the last has it; the others go on.
+        self._keys[slots.take(empty)] = keys.view(_KEY).reshape(-1).take(empty)
+        same = self._are_at(keys, slots)
+        new = empty[same.take(empty)]
+        self._values[slots.take(new)] = values.take(new)
+        self.count += len(new)
+        return (~same).nonzero()[0]
+
+    def _are_at(self, keys: Words, slots: Slots) -> Mask:
+        """Whether each key is at its slot (one of zeros is at any empty slot, too)."""
+        there = _halves(self._keys.take(slots))
+        return (there[:, 0] == keys[:, 0]) & (there[:, 1] == keys[:, 1])
 
     def _slot_of(self, key: list[int], slot: int, step: int) -> int:
         """The slot of one key, or the empty one where it belongs; after so many steps the search was at ``slot``."""
-        values, keys, mask = self._values, self._keys, len(self._values) - 1
-        while values[slot] and (int(keys[slot, 0]) != key[0] or int(keys[slot, 1]) != key[1]):
+        values, keys, mask = self._values, self._keys.view(np.uint64), len(self._values) - 1
+        while values[slot] and keys[2 * slot : 2 * slot + 2].tolist() != key:
             step += 1
             slot = slot + step & mask
         return slot
 
-    def _first_slots(self, keys: Words) -> npt.NDArray[np.intp]:
+    def _first_slots(self, keys: Words) -> Slots:
         return (keys[:, 0] >> np.uint64(_KEY_BITS - self._bits)).astype(np.intp)
 
+    def _make(self, bits: int) -> None:
+        self._bits = bits
+        self._keys = np.zeros(1 << bits, _KEY)
+        """A key as a scalar: rows of a table are copied one number at a time, several times as slow."""
+        self._values = np.zeros(1 << bits, np.uint32)
+
     def _double(self) -> None:
-        held = np.flatnonzero(self._values)
-        keys, values = self._keys[held], self._values[held]
-        self._bits += 1
-        self._keys = np.zeros((1 << self._bits, 2), np.uint64)
-        self._values = np.zeros(1 << self._bits, np.uint32)
+        held = self._values.nonzero()[0]
+        keys, values = _halves(self._keys.take(held)), self._values.take(held)
+        self._make(self._bits + 1)
         self.count = 0
         self.enter(keys, values - np.uint32(1))
+
+
+def _halves(keys: npt.NDArray[np.void]) -> Words:
+    return keys.view(np.uint64).reshape(-1, 2)

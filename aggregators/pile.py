@@ -163,7 +163,7 @@ class Pile:
         self._looked += more
         if self._looked * self._sizes.worth >= self.n:
             self.whole = True
-            for block in self._lists()[1]:
+            for block in self._old_blocks():
                 for part in self._blocks.columns(block):
                     seen.sift(self.prints(part.key))
 
@@ -192,7 +192,7 @@ class Pile:
                 flag = hashed is not None and bool(hashed[at])
                 if self._in_young(ids[at].tobytes(), flag, floor) is not None:
                     found.append(at)
-        old = self._lists()[1]
+        old = self._old_blocks()
         if old and (len(ask) or not self.whole):
             rest = may.copy() if self.whole else np.ones(len(ids), np.bool_)
             rest[found] = False
@@ -202,7 +202,7 @@ class Pile:
     def number_of(self, sixteen: bytes, hashed: bool, floor: int = NO_FLOOR) -> int | None:
         """The number of the entry with this id and a time of ``floor`` or later, or None."""
         number = self._in_young(sixteen, hashed, floor)
-        return self._blocks.find(self._lists()[1], sixteen, hashed, floor) if number is None else number
+        return self._blocks.find(self._old_blocks(), sixteen, hashed, floor) if number is None else number
 
     def _in_young(self, sixteen: bytes, hashed: bool, floor: int) -> int | None:
         """The number of the entry in the tail or the young blocks, or None."""
@@ -231,8 +231,7 @@ class Pile:
             total = len(young) * sum([weight for time, weight in steps if time > LAST])
             times, weights = steps_within(steps)
             total += int((np.searchsorted(young, times, "left") * weights).sum())
-        old = self._lists()[1]
-        return total + self._blocks.rank(old, steps) if old else total
+        return total + self._blocks.rank(self._old_blocks(), steps)
 
     # -- everything
 
@@ -244,7 +243,7 @@ class Pile:
 
     def columns(self) -> Iterator[Columns]:
         """All entries, in no particular order (reads everything)."""
-        for block in self._lists()[1]:
+        for block in self._old_blocks():
             yield from self._blocks.columns(block)
         yield columns(b"".join(self.young()))
 
@@ -366,10 +365,13 @@ class Pile:
     def _start(self, block: Block) -> int:
         return block.number * self._size(block.level)
 
-    def _lists(self, units: int | None = None) -> tuple[list[Block], list[Block]]:
-        """The young and the old blocks, each in order of arrival (of a pile of that many units)."""
-        if units is None:
-            units = self.n // self._sizes.unit
+    def _old_blocks(self) -> list[Block]:
+        """In order of arrival."""
+        return self._lists()[1] if self.n >= self._sizes.old_span else []
+
+    def _lists(self) -> tuple[list[Block], list[Block]]:
+        """The young and the old blocks, each in order of arrival."""
+        units = self.n // self._sizes.unit
         if units != self._at_units:
             blocks = sorted(self._list(units), key=self._start)
             self._young = [block for block in blocks if block.level < self._sizes.old_level]

@@ -59,7 +59,7 @@ class Tally:
         online = [record.data.status == "online" for record in records]
         operators = numbers[places]
         numbers[places] = np.uint32(STATUS) | operators << np.uint32(1) | np.array(online, np.bool_)
-        ids = batch.ids[places].tobytes()
+        ids = batch.ids.take(places, axis=0).tobytes()
         sixteens = [ids[at : at + 16] for at in range(0, len(ids), 16)]
         texts: Sequence[str | None] = [None] * len(places)
         if batch.hashed is not None:
