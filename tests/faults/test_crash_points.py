@@ -31,7 +31,7 @@ IN_EPOCHS = {point for point in POINTS if point.startswith(("before-", "after-co
 def test_a_crash_at_every_point_leaves_every_summary_exact(tmp_path: Path, seed: int, repetition: int) -> None:
     """Ten crashes, one at each point, each time in another order and at other passages."""
     chosen = seed + repetition - 1
-    must_be_exact(crashing(chosen, sites.make(chosen, 150_000), tmp_path), tmp_path)
+    must_be_exact(crashing(chosen, sites.make(chosen, 180_000), tmp_path), tmp_path)
 
 
 @pytest.mark.long
@@ -48,13 +48,14 @@ def crashing(seed: int, load: Workload, folder: Path) -> Case:
     def plan(rng: random.Random, cluster: Cluster, within_s: float) -> Sequence[Strike]:
         points = [*POINTS]
         rng.shuffle(points)
-        slice_s = within_s / len(points)
+        # On a machine that is busy each takes longer than its slice; there must be load for the last one, too.
+        slice_s = 0.6 * within_s / len(points)
         return [
             Strike(slice_s * (number + 0.5 * rng.random()), light(cluster, fuse, point, rng.randint(1, 5), rng))
             for number, point in enumerate(points)
         ]
 
-    return Case(seed, load, rate=1_500, more=plan, env={VARIABLE: str(fuse)})
+    return Case(seed, load, rate=1_000, more=plan, env={VARIABLE: str(fuse)})
 
 
 def light(cluster: Cluster, fuse: Path, point: str, passages: int, rng: random.Random) -> Callable[[], str]:
