@@ -114,7 +114,7 @@ class Positions:
         """Be the only one who follows this file, until `unlock` or the end of the process.
 
         Raises:
-            StreamgaugeError: another process follows it.
+            StreamgaugeError: another process follows it, or the disk is full.
         """
         path = self._path(identity).with_suffix(".lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -127,8 +127,12 @@ class Positions:
                 f"{name} is followed already, by process {owner or 'unknown'}; stop that one, "
                 "or give this one a --data of its own (every line is then sent twice)"
             ) from None
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, b"%d" % os.getpid(), 0)
+        try:
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, b"%d" % os.getpid(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise StreamgaugeError(f"cannot keep the position in {path}: {error.strerror}") from error
         self._locks[identity] = descriptor
 
     def unlock(self, identity: Identity) -> None:

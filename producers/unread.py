@@ -65,7 +65,7 @@ class Unread:
         """Be the only one who reads this, until the end of the process.
 
         Raises:
-            StreamgaugeError: another process does.
+            StreamgaugeError: another process does, or the disk is full.
         """
         self._lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -75,8 +75,11 @@ class Unread:
             raise StreamgaugeError(
                 f"{self._of[0]} is polled already, by process {owner or 'unknown'}; wait for it or stop it"
             ) from None
-        os.truncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d" % os.getpid(), 0)
+        try:
+            os.truncate(self._lock, 0)
+            os.pwrite(self._lock, b"%d" % os.getpid(), 0)
+        except OSError as error:
+            raise StreamgaugeError(f"cannot keep the position in {self._path}: {error.strerror}") from error
 
     def load(self) -> State | None:
         """What was kept; None when there is nothing.

@@ -57,16 +57,16 @@ class WorkerLock:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StreamgaugeError(
-                f"cannot keep state in {self._folder}: {error.strerror}; choose another place with --data"
-            ) from error
+            raise self._refused(error) from error
         try:
             self._take()
-        except BaseException:
+            os.truncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except BaseException as error:
             os.close(self._fd)
+            if isinstance(error, OSError):  # the disk is full
+                raise self._refused(error) from error
             raise
-        os.truncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         return self._folder
 
     def __exit__(
@@ -79,6 +79,11 @@ class WorkerLock:
     def fd(self) -> int:
         """The locked file, for the engine processes to inherit."""
         return self._fd
+
+    def _refused(self, error: OSError) -> StreamgaugeError:
+        return StreamgaugeError(
+            f"cannot keep state in {self._folder}: {error.strerror}; choose another place with --data"
+        )
 
     def _take(self) -> None:
         deadline = time.monotonic() + ORPHANS_S
