@@ -133,7 +133,13 @@ def _silence(brokers: str) -> str:
 
 
 def _reason(error: KafkaError) -> str:
-    """The text of librdkafka without its thread name, its addresses and its timings."""
+    """The text of librdkafka without its thread name, its addresses and its timings.
+
+    >>> from confluent_kafka import KafkaError
+    >>> said = "a:1/bootstrap: Connect to ipv4#1.2.3.4:1 failed: Connection refused"
+    >>> _reason(KafkaError(-195, f"{said} (after 0ms in state CONNECT, 11 identical error(s) suppressed)"))
+    'Connection refused'
+    """
     text = re.sub(r" \((after|in state|with)([^()]|\(s\))*\)", "", error.str()).strip()
     text = re.sub(r"^\S*(bootstrap|/\d+): ", "", text)
     return re.sub(r"^Connect to ipv[46]#\S+ failed: ", "", text)
