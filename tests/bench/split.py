@@ -110,8 +110,8 @@ async def measure(bootstrap: str, state_dir: Path, records: int, name: str) -> d
     watch.wrap(aggregator, "summary", PARTIALS if stream.schema.merges else SUMMARIES)
     watch.wrap(Merge, "update", MERGE)
     watch.wrap(Merge, "summary", MERGE)
-    watch.wrap(Partition, "_partial", PARTIALS)
-    watch.wrap(Partition, "_summary", SUMMARIES)
+    watch.wrap(Partition, "_partials", PARTIALS)
+    watch.wrap(Partition, "_summaries", SUMMARIES)
     watch.wrap(Partition, "_revised", SUMMARIES)
     for method in ("get", "write"):
         watch.wrap(RocksStore, method, STORE)
