@@ -30,7 +30,8 @@ from tests.bench.cases import COST, Bench, row, split_table
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, module
 from tests.bench.rig import Drained, Rig, Written, WrongAnswer
-from tests.bench.streams.entries import floor_of, steps_of
+from tests.bench.split import FETCH
+from tests.bench.streams.entries import costs_of, floor_of, steps_of
 from tests.bench.streams.scripts import PERCENTS
 
 ROUNDED = 1e-15
@@ -132,12 +133,13 @@ def _tables(bench: Bench, job: Job) -> list[Table]:
         written = {topic: rig.written(topic) for topic in steps_of(schema)}
         input_bytes = sum(path.stat().st_size for path in paths)
         tables = [_written(job, drained, written, input_bytes)]
-        if job.stream in WITH_FLOOR:
-            entries = {topic: one.entries for topic, one in written.items()}
-            tables.append(floor_of(schema, rig.cluster.bootstrap, entries, counting))
+        costs = costs_of(schema, rig.cluster.bootstrap) if job.stream in WITH_FLOOR else []
         rig.uncount()
         arguments = rig.cluster.bootstrap, str(rig.folder / "split"), str(drained.cost.events), job.stream
         split: dict[str, float] = module("tests.bench.split", *arguments)["cpu_s"]
+    if costs:
+        entries = {topic: one.entries for topic, one in written.items()}
+        tables.append(floor_of(schema, costs, entries, counting, split[FETCH]))
     return [
         _beside(job, before, after, loading, drained.cost, counting),
         *tables,

@@ -1,10 +1,11 @@
 """The computed floor of a stream: the durable entries that its records make, times what each costs by itself.
 
-    python -m tests.bench.streams.entries BOOTSTRAP products     # {"costs": [["products", "fetch", 1.2], …]}: µs
+    python -m tests.bench.streams.entries BOOTSTRAP products     # {"costs": [["products", "decode", 1.2], …]}: µs
 
 Run where a worker has just counted. Entries of each topic are read, and each step that an entry cannot do without is
-done to them alone, in one thread, in large batches: fetched, decoded, encoded, produced in a transaction, put into
-RocksDB. What a worker does between these steps is not in it: that is what the floor is compared with.
+done to them alone, in one thread, in large batches: decoded, encoded, produced in a transaction, put into RocksDB.
+Fetching is what the engine's own consumer takes an entry, because no other client at hand is as cheap. What a worker
+does between these steps is not in it: that is what the floor is compared with.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from schemas.schema import Schema
 from schemas.wire import merge_topics
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, module
+from tests.bench.split import FETCH
 
 MOST = 50_000
 """Entries of each topic that are tried."""
@@ -45,36 +47,48 @@ def steps_of(schema: Schema[Any]) -> dict[str, tuple[str, ...]]:
     """What must be done to each entry of each topic of a stream, by topic."""
     counting = schema.topics
     steps: dict[str, tuple[str, ...]] = {
-        counting.input: ("fetch", "decode"),
+        counting.input: (FETCH, "decode"),
         counting.changelog: ("produce", "store"),
         counting.summaries: ("encode", "produce"),
     }
     if counting.rows:
         steps[counting.rows] = ("encode", "produce")
     if schema.merges:
-        steps[counting.partials] = ("encode", "produce", "fetch", "decode")
+        steps[counting.partials] = ("encode", "produce", FETCH, "decode")
         steps[merge_topics(schema.name).changelog] = ("produce", "store")
     return steps
 
 
-def floor_of(schema: Schema[Any], bootstrap: str, entries: Mapping[str, int], counted: Cost) -> Table:
+Costs = list[tuple[str, str, float]]
+"""Topic, step and CPU µs an entry."""
+
+
+def costs_of(schema: Schema[Any], bootstrap: str) -> Costs:
+    """Measure the steps in a process of its own, against the broker that has the entries."""
+    return module("tests.bench.streams.entries", bootstrap, schema.name)["costs"]
+
+
+def floor_of(schema: Schema[Any], costs: Costs, entries: Mapping[str, int], counted: Cost, fetch_s: float) -> Table:
     """The floor beside what a worker took, its start left out.
 
     Args:
         schema: of the stream.
-        bootstrap: of the broker that has the entries.
+        costs: of the steps.
         entries: how many of each topic there are.
         counted: what the worker took.
+        fetch_s: what an engine's consumers took of it.
     """
-    costs: list[tuple[str, str, float]] = module("tests.bench.streams.entries", bootstrap, schema.name)["costs"]
+    fetched = [topic for topic, steps in steps_of(schema).items() if FETCH in steps]
+    fetch_us = fetch_s / sum(entries[topic] for topic in fetched) * 1e6
     rows: list[tuple[Cell, ...]] = []
     floor_us = 0.0
-    for topic in steps_of(schema):
+    for topic, wanted in steps_of(schema).items():
         us = {step: cost for of, step, cost in costs if of == topic}
+        if FETCH in wanted:
+            us[FETCH] = fetch_us
         each = entries[topic] / counted.events
         floor_us += each * sum(us.values())
-        steps = ", ".join(f"{step} {cost:.2f}" for step, cost in us.items())
-        rows.append((topic, each, steps, each * sum(us.values())))
+        rows.append((topic, each, ", ".join(f"{step} {us[step]:.2f}" for step in wanted), each * sum(us.values())))
     rows.append(("floor", "", "", floor_us))
     rows.append(("worker, without its start", "", "", counted.us_per_event))
     return Table(
@@ -88,13 +102,11 @@ def floor_of(schema: Schema[Any], bootstrap: str, entries: Mapping[str, int], co
 def measured(bootstrap: str, schema: Schema[Any]) -> Iterator[tuple[str, str, float]]:
     """Topic, step and CPU µs an entry."""
     for topic, steps in steps_of(schema).items():
-        entries, fetch_us = _fetched(bootstrap, topic)
+        entries = _fetched(bootstrap, topic)
         values = [value for _, value in entries if value]
         decoder: RunDecoder[Any] = DECODER if topic == schema.topics.partials else schema.decoder
         for step in steps:
             match step:
-                case "fetch":
-                    yield topic, step, fetch_us
                 case "decode":
                     yield topic, step, _us(lambda values=values, decoder=decoder: decoder.decode(values), len(values))
                 case "encode":
@@ -102,8 +114,10 @@ def measured(bootstrap: str, schema: Schema[Any]) -> Iterator[tuple[str, str, fl
                     yield topic, step, _us(lambda objects=objects: _encode(objects), len(objects))
                 case "produce":
                     yield topic, step, _produced(bootstrap, entries)
-                case _:
+                case "store":
                     yield topic, step, _stored(entries)
+                case _:
+                    continue
 
 
 def _us(act: Callable[[], object], count: int) -> float:
@@ -122,8 +136,8 @@ def _batches(entries: Sequence[T]) -> Iterator[Sequence[T]]:
         yield entries[at : at + BATCH]
 
 
-def _fetched(bootstrap: str, topic: str) -> tuple[list[Entry], float]:
-    """Up to `MOST` entries of a topic, and what fetching one took."""
+def _fetched(bootstrap: str, topic: str) -> list[Entry]:
+    """Up to `MOST` entries of a topic."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -137,16 +151,14 @@ def _fetched(bootstrap: str, topic: str) -> tuple[list[Entry], float]:
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
     entries: list[Entry] = []
     open_ends = len(partitions)
-    begin = time.process_time()
     while open_ends and len(entries) < MOST:
         for message in consumer.consume(BATCH, 1.0):
             if message.error() is None:
                 entries.append((message.key() or b"", message.value() or b""))
             else:
                 open_ends -= 1
-    us = (time.process_time() - begin) / max(len(entries), 1) * 1e6
     consumer.close()
-    return entries, us
+    return entries
 
 
 def _produced(bootstrap: str, entries: list[Entry]) -> float:
