@@ -15,6 +15,7 @@ Decoded(records=[Point(x=1), Point(x=3)], positions=[0, 3],
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import msgspec
@@ -23,6 +24,7 @@ from schemas.errors import BadRecord
 
 R = TypeVar("R")
 
+_FIRST, _LAST = itemgetter(0), itemgetter(-1)
 _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, BadRecord)
 
 
@@ -78,16 +80,18 @@ class RunDecoder(Generic[R]):
 
     def _joined(self, values: Sequence[bytes | None]) -> list[R] | None:
         """All records at once, or None where any value needs a look of its own."""
+        whole = cast("Sequence[bytes]", values)
         try:
-            lines = b"\n".join(cast("Sequence[bytes]", values))
-        except TypeError:  # a null value
+            begins, ends = bytes(map(_FIRST, whole)), bytes(map(_LAST, whole))
+            lines = b"\n".join(whole)
+        except (TypeError, IndexError):  # a null value, an empty one
             return None
         # A value must be exactly one object. Without this check `{…},{…}` in one value and an object torn over
         # two others would add up to the right number of records. Where every line begins with `{`, ends with
         # `}` and holds no line end, no object can reach over a border (`}` + line end + `{` is valid between
         # values only), so the right number of records means one a line.
-        borders = len(values) - 1
-        if not (lines[:1] == b"{" and lines[-1:] == b"}" and lines.count(b"}\n{") == borders == lines.count(b"\n")):
+        count = len(values)
+        if not (begins.count(b"{") == ends.count(b"}") == count == lines.count(b"\n") + 1):
             return None
         try:
             _require_utf8(lines)
@@ -97,7 +101,7 @@ class RunDecoder(Generic[R]):
                     self._check(record)
         except _MALFORMED:
             return None
-        return records if len(records) == len(values) else None
+        return records if len(records) == count else None
 
     def _bisect(self, values: Sequence[bytes | None]) -> Decoded[R]:
         """Halve until the good halves decode at once: the cost is that of the bad records, not of the run."""
