@@ -81,18 +81,28 @@ class Leaf:
             (online.add if state else online.discard)(operator)
             self.counts.append(len(online))
 
-    def insert(self, at: int, status: SignedStatus) -> None:
+    def insert(self, at: int, time: int, operator: int, state: bool, identity: Identity) -> None:
         """Insert a status that changes nothing yet: as many are online after it as before."""
-        self.times.insert(at, status.time)
-        self.operators.insert(at, status.operator)
-        self.codes.insert(at, _code(status.operator, status.online, status.identity))
-        self.ids.insert(at, status.identity)
+        self.times.insert(at, time)
+        self.operators.insert(at, operator)
+        self.codes.insert(at, _code(operator, state, identity))
+        self.ids.insert(at, identity)
         self.counts.insert(at + 1, self.counts[at])
 
-    def replace(self, at: int, status: SignedStatus) -> None:
+    def replace(self, at: int, operator: int, state: bool, identity: Identity) -> None:
         """Replace the status at a place by another of the same time and operator; `counts` stay as they are."""
-        self.codes[at] = _code(status.operator, status.online, status.identity)
-        self.ids[at] = status.identity
+        self.codes[at] = _code(operator, state, identity)
+        self.ids[at] = identity
+
+    def cut(self, at: int) -> tuple[Leaf, Leaf]:
+        """The statuses before a place and those from it on."""
+        lower = Leaf(self.start, self.online)
+        lower.times, lower.operators, lower.codes = self.times[:at], self.operators[:at], self.codes[:at]
+        lower.ids, lower.counts = self.ids[:at], self.counts[: at + 1]
+        upper = Leaf(self.times[at], lower.online_at_end())
+        upper.times, upper.operators, upper.codes = self.times[at:], self.operators[at:], self.codes[at:]
+        upper.ids, upper.counts = self.ids[at:], self.counts[at:]
+        return lower, upper
 
     def is_online(self, at: int) -> bool:
         """Whether the status at a place signs on."""

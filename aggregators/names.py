@@ -74,7 +74,7 @@ class Names:
         self._pile: Pile | None = None
         if count > sizes.known:
             row = row_at(rows, self._pile_key)
-            self._pile = Pile(rows, b"p" + prefix, sizes.pile, n=_COUNT.unpack_from(row)[0], tail=row[_COUNT.size :])
+            self._pile = self._new_pile(_COUNT.unpack_from(row)[0], row[_COUNT.size :])
 
     @property
     def nbytes(self) -> int:
@@ -110,7 +110,7 @@ class Names:
         if self._pile is not None:
             self._add(self._pile, names, before)
         elif self.count > self._sizes.known:
-            self._pile = Pile(self._rows, b"p" + self._prefix, self._sizes.pile)
+            self._pile = self._new_pile(0, b"")
             self._add(self._pile, list(map(packed, self.texts())), 0)
 
     def find(self, names: Sequence[bytes], seen: Seen) -> dict[bytes, int]:
@@ -157,6 +157,10 @@ class Names:
                 bits = np.unpackbits(np.frombuffer(row, np.uint8), bitorder="little")
                 found.update((np.flatnonzero(bits) + page * _FOLDED_PAGE).tolist())
         return found
+
+    def _new_pile(self, n: int, tail: bytes) -> Pile:
+        salt = hash(self._prefix)
+        return Pile(self._rows, b"p" + self._prefix, self._sizes.pile, salt=salt, n=n, tail=tail)
 
     def _add(self, pile: Pile, names: Sequence[bytes], first: int) -> None:
         """Add names, numbered from ``first`` on, to the pile."""

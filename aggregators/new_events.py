@@ -4,6 +4,7 @@ With a retention, a site's ``floor`` is its greatest timestamp less the retentio
 in the totals, is dropped when blocks are merged, and an event below is too late. The floor moves with every event,
 so that a batch gives what its events would have given one by one.
 
+>>> from aggregators.by_site import BySite
 >>> from aggregators.residents import Residents
 >>> from aggregators.rows import MemoryStore, Rows
 >>> from aggregators.site import Sizes
@@ -11,57 +12,55 @@ so that a batch gives what its events would have given one by one.
 >>> rows = Rows(MemoryStore())
 >>> residents = Residents.of(rows)
 >>> batch = BySite([Message(id, "v", "7", at, MessageData()) for at, id in enumerate("abac")], range(4))
->>> sites = [site for site in residents.open(rows, Sizes(), batch.site_ids) if site]
->>> NewEvents(batch, sites, residents.seen, retention=None).keep.tolist()
+>>> visit = Visit(batch, [site for site in residents.open(rows, Sizes(), batch.site_ids) if site])
+>>> NewEvents(visit, residents.seen, retention=None).keep.tolist()
 [True, True, False, True]
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from aggregators.blocks import Longs, Mask
-from aggregators.by_site import BySite, Places
+from aggregators.by_site import Places
 from aggregators.pile import NO_FLOOR
 from aggregators.seen import Seen
 from aggregators.site import Site
+from aggregators.visit import Visit
 
 
 class NewEvents:
     """The new events of a batch; all ids are remembered, so they must be counted.
 
     Args:
-        batch: all records.
-        sites: its sites.
+        visit: all records and their sites.
         seen: the ids in memory.
         retention: in seconds; None: unlimited.
     """
 
-    def __init__(self, batch: BySite, sites: Sequence[Site], seen: Seen, retention: int | None) -> None:
-        self.keep: Mask = np.ones(len(batch.codes), np.bool_)
+    def __init__(self, visit: Visit, seen: Seen, retention: int | None) -> None:
+        self.keep: Mask = np.ones(len(visit.batch.codes), np.bool_)
         """Whether each record counts."""
         self.floors: Longs | None = None
         """The floor of its site after each record; None: no site has one."""
         self.too_late: list[int] = []
         """The places of records that are refused."""
-        self._batch, self._retention = batch, retention
+        self._batch, self._retention = visit.batch, retention
+        batch, sites, floor_of = visit.batch, visit.sites, visit.totals["floor"]
         starts, ends = batch.starts, batch.ends
         partly = [at for at, site in enumerate(sites) if not site.events.whole]
         for at in partly:
             sites[at].events.introduce_all(seen, int(ends[at] - starts[at]))
-        may = seen.sift(batch.prints(np.array([site.events.salt for site in sites], np.uint64)))
+        may = seen.sift(batch.prints(visit.salts[:, 0]))
         suspect: set[int] = {at for at in partly if not sites[at].events.whole}
         suspect.update(batch.codes[may].tolist())
-        floored = [at for at, site in enumerate(sites) if retention is not None or site.floored]
-        if floored:
+        moving = np.full(len(sites), retention is not None) | (floor_of > NO_FLOOR)
+        if moving.any():
             self.floors = np.full(len(may), NO_FLOOR, np.int64)
-        for at in sorted(suspect.union(floored)):
-            site, first, last = sites[at], int(starts[at]), int(ends[at])
-            floor = site.totals.floor
+        for at in sorted(suspect.union(moving.nonzero()[0].tolist())):
+            site, first, last, floor = sites[at], int(starts[at]), int(ends[at]), int(floor_of[at])
             known = self._known(site, first, last, may[first:last], floor) if at in suspect else []
-            if self.floors is not None and (retention is not None or floor > NO_FLOOR):
+            if self.floors is not None and moving[at]:
                 self.floors[first:last] = self._in_order(site, first, last, set(known))
             else:
                 self.keep[known] = False

@@ -88,6 +88,7 @@ class Pile:
         rows: of the partition.
         prefix: of all row keys; no other owner's begins with it.
         sizes: of blocks and pages.
+        salt: what keeps its ids apart from those of other piles in memory.
         uncounted: `rank` does not count entries whose number reaches this; None when nobody asks for a `rank`.
         n: how many entries there are.
         tail: the last ``n % unit`` of them.
@@ -100,24 +101,31 @@ class Pile:
         "_old",
         "_prefix",
         "_rows",
+        "_salt",
         "_sizes",
         "_young",
         "n",
-        "salt",
         "seen_by",
         "tail",
         "whole",
     )
 
     def __init__(
-        self, rows: Rows, prefix: bytes, sizes: Sizes, *, uncounted: int | None = None, n: int = 0, tail: bytes = b""
+        self,
+        rows: Rows,
+        prefix: bytes,
+        sizes: Sizes,
+        *,
+        salt: int,
+        uncounted: int | None = None,
+        n: int = 0,
+        tail: bytes = b"",
     ) -> None:
         self._rows = rows
         self._prefix = prefix
         self._sizes = sizes
         self._blocks = SortedBlocks(rows, prefix, sizes, uncounted)
-        self.salt = hash(prefix) & _WORD
-        """What keeps its ids apart from those of other piles."""
+        self._salt = np.uint64(salt & _WORD)
         self.seen_by = 0
         """The generation of the `Seen` that was told the young entries."""
         self.whole = False
@@ -144,7 +152,7 @@ class Pile:
 
     def prints(self, key: Words) -> Prints:
         """What `Seen` is told of ids with these keys."""
-        return prints(key, np.uint64(self.salt))
+        return prints(key, self._salt)
 
     def introduce(self, seen: Seen) -> Prints | None:
         """The prints that ``seen`` must be told before it is asked about this pile; None: it knows what it must."""

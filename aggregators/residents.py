@@ -66,7 +66,7 @@ class Residents:
         """The sites with these ids, from memory, from their rows or new; None: new, and of another partition."""
         sites: list[Site | None] = []
         strange: list[Site] = []
-        kept, ids, names = rows.kept, self.seen.generation, self.numbering.generation
+        kept, generation = rows.kept, self.seen.generation + self.numbering.generation
         for site_id in site_ids:
             key = HEADS + site_id.encode()
             site: Site | None = kept(key)
@@ -74,8 +74,8 @@ class Residents:
                 row = rows.get(key)
                 if row is not None or rows.owns(key[len(HEADS) :]):
                     site = Site(rows, key, sizes, row)
-                    self._sites.add(site)
-            if site is not None and (site.events.seen_by != ids or site.named_by != names):
+            if site is not None and site.known_by != generation:
+                site.known_by = generation
                 strange.append(site)
             sites.append(site)
         if strange:
@@ -84,27 +84,20 @@ class Residents:
 
     def _introduce(self, sites: Sequence[Site]) -> None:
         """Tell the tables what they must know of sites that they do not know."""
+        self._sites.update(sites)
         prints = [some for site in sites if (some := site.events.introduce(self.seen)) is not None]
         if prints:
             self.seen.sift(np.concatenate(prints))
         texts: list[str] = []
         counts: list[int] = []
-        salts: list[bytes] = []
         for site in sites:
-            self._sites.add(site)
-            if site.named_by == self.numbering.generation:
-                continue
-            site.named_by = self.numbering.generation
-            for owner, is_operators in ((site.visitors, False), (site.operators, True)):
-                if owner.count and not owner.many:
-                    texts += owner.texts()
-                    counts.append(owner.count)
-                    salts.append(
-                        (np.frombuffer(site.salts, np.uint64) + _OPERATORS * np.uint64(is_operators)).tobytes()
-                    )
+            for names in (site.visitors, site.operators):
+                counts.append(0 if names.many else names.count)
+                if counts[-1]:
+                    texts += names.texts()
         if texts:
-            owners = np.frombuffer(b"".join(salts), np.uint64).reshape(-1, 2)
-            keys = hashes(texts) + np.repeat(owners, counts, axis=0)
+            salts = np.frombuffer(b"".join([site.salts for site in sites]), np.uint64).reshape(-1, 2)
+            keys = hashes(texts) + owners(salts).repeat(counts, axis=0)
             self.numbering.enter(keys, np.concatenate([np.arange(count, dtype=np.uint32) for count in counts]))
 
     def _tidy(self, evictions: int) -> None:
@@ -126,7 +119,10 @@ class Residents:
         self._look_at = [2 * ids + 2 * _FEW, 2 * names + 2 * _FEW]
 
 
-def owners(sites: Sequence[Site]) -> Words:
-    """What the keys of names begin with: a row for the visitors of each site, then one for its operators."""
-    visitors = np.frombuffer(b"".join([site.salts for site in sites]), np.uint64).reshape(-1, 2)
-    return np.stack((visitors, visitors + _OPERATORS), axis=1).reshape(-1, 2)
+def owners(salts: Words) -> Words:
+    """What the keys of names begin with: a row for the visitors of each site, then one for its operators.
+
+    Args:
+        salts: of each site.
+    """
+    return np.stack((salts, salts + _OPERATORS), axis=1).reshape(-1, 2)

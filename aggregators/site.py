@@ -67,7 +67,6 @@ class Totals(NamedTuple):
 TOTALS = np.dtype([*((name, "<i8") for name in Totals._fields[:6]), *((name, "<u4") for name in Totals._fields[6:])])
 """`Totals` of many sites as columns."""
 _NONE_YET = _TOTALS.pack(*Totals())
-_FLOOR = slice(5 * 8, 6 * 8)
 
 
 def totals(row: bytes) -> Totals:
@@ -96,7 +95,7 @@ class Site:
         "events",
         "head",
         "key",
-        "named_by",
+        "known_by",
         "nbytes",
         "operators",
         "salts",
@@ -120,13 +119,13 @@ class Site:
             if fresh:
                 few = sizes.names.fresh
                 fresh, operators = split(fresh, (known.visitors % few, known.operators % few))
-        self.events = Pile(rows, b"e" + site, sizes.events, uncounted=STATUS, n=known.events, tail=tail)
+        self.events = Pile(rows, b"e" + site, sizes.events, salt=hash(key), uncounted=STATUS, n=known.events, tail=tail)
         self.visitors = Names(rows, b"n" + site + b"v", sizes.names, known.visitors, fresh)
         self.operators = Names(rows, b"n" + site + b"o", sizes.names, known.operators, operators)
         self.salts = _SALTS.pack(hash(key), hash(b"\0" + key))
-        """What keeps its names apart from those of other sites."""
-        self.named_by = 0
-        """The generation of the `aggregators.numbering.Numbering` that was told its names."""
+        """What keeps its ids and names apart from those of other sites."""
+        self.known_by = 0
+        """The generation of the `aggregators.residents.Residents` that were told its ids and names."""
         self.times = array("q")
         """Of the messages that lie in no old block, in any order."""
         young = b"".join(self.events.young()) if known.events else b""
@@ -147,11 +146,6 @@ class Site:
     def totals(self) -> Totals:
         """What is published of it, and more."""
         return totals(self.head)
-
-    @property
-    def floored(self) -> bool:
-        """Whether something may be too late."""
-        return self.head[_FLOOR] != _NONE_YET[_FLOOR]
 
     def row(self) -> bytes:
         """The head row."""

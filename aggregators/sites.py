@@ -36,6 +36,7 @@ from aggregators.residents import Residents
 from aggregators.rows import Rows
 from aggregators.site import HEADS, HEADS_END, Site, Sizes, totals
 from aggregators.tally import Tally
+from aggregators.visit import Visit
 from schemas.sites import SiteEvent
 
 
@@ -62,40 +63,37 @@ class Sites(Aggregator[SiteEvent]):
         records, places = self._in_time(batch, changes)
         if records:
             residents = Residents.of(rows)
-            self._count(rows, BySite(records, places), residents, changes)
+            self._count(rows, self._visit(rows, BySite(records, places), residents, changes), residents, changes)
             residents.settle(rows)
         changes.refused.sort()
         return changes
 
-    def _count(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> None:
+    def _visit(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> Visit:
+        """The sites of a batch; records of others are refused and left out."""
+        found = residents.open(rows, self._sizes, batch.site_ids)
+        sites = [site for site in found if site is not None]
+        if len(sites) < len(found):
+            ours = np.array([site is not None for site in found], np.bool_)[batch.codes]
+            changes.refused += [(place, WRONG_PARTITION) for place in batch.places[~ours].tolist()]
+            batch.only(ours)
+        return Visit(batch, sites)
+
+    def _count(self, rows: Rows, visit: Visit, residents: Residents, changes: Changes) -> None:
         """Count what is new of a batch."""
-        sites = self._opened(rows, batch, residents, changes)
-        if not sites:
-            return
-        new = NewEvents(batch, sites, residents.seen, self._retention)
+        new = NewEvents(visit, residents.seen, self._retention)
         changes.refused += [(place, TOO_LATE) for place in new.too_late]
         floors = new.floors
         if not new.keep.all():
-            sites = [sites[at] for at in batch.only(new.keep)]
+            visit.only(new.keep)
             floors = None if floors is None else floors[new.keep]
-            if not sites:
-                return
-        tally = Tally(batch, sites, number(batch, sites, residents), self._sizes)
+        if not visit.sites:
+            return
+        tally = Tally(visit, number(visit, residents), self._sizes)
         tally.sign()
         tally.count_messages()
         tally.add(floors)
         tally.put(rows, floors)
-        changes.entities = batch.site_ids
-
-    def _opened(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> list[Site]:
-        """The sites of a batch; records of others are refused and left out."""
-        found = residents.open(rows, self._sizes, batch.site_ids)
-        ours = np.array([site is not None for site in found], np.bool_)
-        if not ours.all():
-            keep = ours[batch.codes]
-            changes.refused += [(place, WRONG_PARTITION) for place in batch.places[~keep].tolist()]
-            batch.only(keep)
-        return [site for site in found if site is not None]
+        changes.entities = visit.batch.site_ids
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals."""

@@ -1,30 +1,30 @@
 """New events of `sites` on their way into totals and rows: what is left to do once they are chosen and named.
 
+>>> from aggregators.by_site import BySite
 >>> from aggregators.residents import Residents
 >>> from aggregators.rows import MemoryStore
 >>> from schemas.sites import Message, MessageData
 >>> rows = Rows(MemoryStore())
 >>> batch = BySite([Message("a", "v", "7", 1, MessageData())], range(1))
->>> sites = [site for site in Residents.of(rows).open(rows, Sizes(), batch.site_ids) if site]
->>> tally = Tally(batch, sites, np.array([0], np.uint32), Sizes())
+>>> visit = Visit(batch, [site for site in Residents.of(rows).open(rows, Sizes(), batch.site_ids) if site])
+>>> tally = Tally(visit, np.array([0], np.uint32), Sizes())
 >>> tally.sign(); tally.count_messages(); tally.add(None); tally.put(rows, None)
->>> sites[0].totals.emails, rows.get(b"s7") == sites[0].row()
+>>> visit.sites[0].totals.emails, rows.get(b"s7") == visit.sites[0].row()
 (1, True)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from aggregators.blocks import ENTRY_BYTES, Longs, Numbers
-from aggregators.by_site import BySite
 from aggregators.rows import Rows
-from aggregators.site import STATUS, TOTALS, TOTALS_BYTES, Sign, Site, Sizes
+from aggregators.site import STATUS, TOTALS_BYTES, Sign, Sizes
 from aggregators.timeline import Timeline
+from aggregators.visit import Visit
 from aggregators.young_timeline import YoungTimeline, met
 from schemas.sites import Status
 
@@ -33,17 +33,16 @@ class Tally:
     """The counting of a batch; its steps, in their order, are its methods.
 
     Args:
-        batch: of new events.
-        sites: its sites.
+        visit: the new events and their sites.
         numbers: of the senders.
         sizes: of the sites' parts.
     """
 
-    def __init__(self, batch: BySite, sites: Sequence[Site], numbers: Numbers, sizes: Sizes) -> None:
-        self._batch, self._sites, self._numbers, self._sizes = batch, sites, numbers, sizes
+    def __init__(self, visit: Visit, numbers: Numbers, sizes: Sizes) -> None:
+        batch = self._batch = visit.batch
+        self._sites, self._totals, self._numbers, self._sizes = visit.sites, visit.totals, numbers, sizes
         self._starts, self._ends = batch.starts, batch.ends
         self._events = self._ends - self._starts
-        self._totals: npt.NDArray[Any] = np.frombuffer(bytearray().join([site.head for site in sites]), TOTALS)
         self._messages = ~batch.signed
         self._stored: list[int] = []
         """The places of sites whose timeline has rows of its own."""
@@ -76,15 +75,16 @@ class Tally:
 
     def count_messages(self) -> None:
         """Count the messages, each in its site's timeline as it is now."""
-        sites, totals, count = self._sites, self._totals, len(self._sites)
+        totals, count = self._totals, len(self._sites)
         codes, times = self._batch.codes[self._messages], self._batch.times[self._messages]
         messages = np.bincount(codes, minlength=count)
         chats = np.zeros(count, np.int64)
-        young = [site.timeline for site in sites if isinstance(site.timeline, YoungTimeline)]
+        timelines = [site.timeline for site in self._sites]
+        young = [timeline for timeline in timelines if isinstance(timeline, YoungTimeline)]
         if len(young) == count:
             chats += np.bincount(codes[met(young, codes, times)], minlength=count)
         else:
-            is_young = np.array([isinstance(site.timeline, YoungTimeline) for site in sites], np.bool_)
+            is_young = np.array([isinstance(timeline, YoungTimeline) for timeline in timelines], np.bool_)
             if young:
                 some = is_young[codes]
                 which = (np.cumsum(is_young) - 1)[codes[some]]
@@ -92,7 +92,7 @@ class Tally:
             ends = np.cumsum(messages)
             self._stored = np.flatnonzero(~is_young).tolist()
             for at in self._stored:
-                timeline = cast("Timeline", sites[at].timeline)
+                timeline = cast("Timeline", timelines[at])
                 chats[at] = timeline.chats(times[ends[at] - messages[at] : ends[at]])
         totals["chats"] += chats
         totals["emails"] += messages - chats
@@ -103,16 +103,14 @@ class Tally:
         Args:
             floors: of its site after each event (None: no site has one).
         """
-        totals, times, sites = self._totals, self._batch.times, self._sites
+        totals, times = self._totals, self._batch.times
         totals["events"] += self._events
         totals["first"] = np.minimum(totals["first"], np.minimum.reduceat(times, self._starts))
         totals["newest"] = np.maximum(totals["newest"], np.maximum.reduceat(times, self._starts))
-        totals["visitors"] = [site.visitors.count for site in sites]
-        totals["operators"] = [site.operators.count for site in sites]
         if floors is not None:
             totals["floor"] = np.maximum(totals["floor"], floors[self._ends - 1])
         for at in self._stored:
-            timeline = cast("Timeline", sites[at].timeline)
+            timeline = cast("Timeline", self._sites[at].timeline)
             timeline.fold(int(totals["floor"][at]))
             timeline.flush()
 

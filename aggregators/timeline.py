@@ -105,13 +105,13 @@ class Timeline:
             if _text(leaf.ids[at]) >= _text(identity):
                 return
             was = leaf.is_online(at)
-            leaf.replace(at, SignedStatus(time, operator, state, identity))
+            leaf.replace(at, operator, state, identity)
         else:
             before -= 1
             while before >= 0 and operators[before] != operator:
                 before -= 1
             was = leaf.is_online(before) if before >= 0 else operator in leaf.online
-            leaf.insert(at, SignedStatus(time, operator, state, identity))
+            leaf.insert(at, time, operator, state, identity)
         if was != state:
             self._shift(place, leaf, at, 1 if state else -1, moved)
         if end >= self._sizes.leaf:
@@ -120,23 +120,21 @@ class Timeline:
     def _shift(self, place: int, leaf: Leaf, at: int, change: int, moved: Moves) -> None:
         """Add ``change`` to the number online from status ``at`` of a leaf to its operator's next status."""
         edge = 0 if change > 0 else 1
-        operator, left = leaf.operators[at], leaf.times[at]
-        first = at + 1
+        operator, first = leaf.operators[at], at + 1
         while True:
-            times, operators, counts = leaf.times, leaf.operators, leaf.counts
-            n = len(times)
+            times, counts, rest = leaf.times, leaf.counts, leaf.operators[first:]
             last = place + 1 == len(self._starts)
-            end = NEVER if last else self._starts[place + 1]
-            for after in range(first, n + 1):
-                right = times[after] if after < n else end
-                count = counts[after]
-                counts[after] = count + change
-                if count == edge:
-                    move(moved, left, right, change)
-                left = right
-                if after < n and operators[after] == operator:
-                    return
-            if last:
+            own = operator in rest
+            end = first + rest.index(operator) + 1 if own else len(times) + 1
+            part = counts[first:end]
+            if edge in part:
+                after_all = NEVER if last else self._starts[place + 1]
+                for after, count in enumerate(part, first):
+                    if count == edge:
+                        begin = times[after - 1] if after else leaf.start
+                        move(moved, begin, times[after] if after < len(times) else after_all, change)
+            counts[first:end] = [count + change for count in part]
+            if own or last:
                 return
             place, first = place + 1, 0
             leaf = self._at(place)
@@ -213,13 +211,7 @@ class Timeline:
             cut = bisect_right(times, times[middle])
         if cut == len(times):
             return
-        statuses = list(leaf.statuses())
-        lower = Leaf(leaf.start, leaf.online)
-        lower.fill(statuses[:cut])
-        upper = Leaf(times[cut], lower.online_at_end())
-        upper.fill(statuses[cut:])
-        number = self._numbers[place]
-        self._changed[number] = lower
+        self._changed[self._numbers[place]], upper = leaf.cut(cut)
         self._enter(place + 1, upper)
 
     def _enter(self, place: int, leaf: Leaf) -> None:
