@@ -9,6 +9,7 @@ from ops.commands.verify import Difference, _differences, _sentence  # pyright: 
 from ops.recount import Recount
 from ops.registry import stream
 from ops.samples import sample_of
+from ops.sketched import allowed
 
 
 def test_the_sample_recounted_is_its_known_answer() -> None:
@@ -43,6 +44,24 @@ def test_rows_beside_the_summaries_are_recounted_too(tmp_path: Path) -> None:
         b"k-1\0Bob": {"sku": "k-1", "name": "Bob", "description": ""},
     }
     assert recount.summaries() == {"Ann": {"name": "Ann", "count": 1}, "Bob": {"name": "Bob", "count": 1}}
+
+
+def test_a_sketch_may_be_wrong_by_its_error_and_no_more() -> None:
+    """A count within the bound passes, also one that is not published; beyond it, or too great, it is told."""
+    exact = {f"food:{n}": {"kind": "food", "id": n, "count": count} for n, count in enumerate((5_000, 3_000, 4))}
+    whole = {"kind": "foods", "id": 0, "count": 8_004, "error": 4, "distinct": 3}
+    said = {"food:0": {**exact["food:0"], "count": 4_996}, "food:1": exact["food:1"], "foods:0": whole}
+    assert not list(_differences(said, allowed(said, exact)))
+    for entity, changed in [
+        ("food:0", {**exact["food:0"], "count": 4_995}),
+        ("food:1", {**exact["food:1"], "count": 3_001}),
+        ("food:9", {"kind": "food", "id": 9, "count": 1}),
+        ("foods:0", {**whole, "count": 8_003}),
+        ("foods:0", {**whole, "error": 9}),
+        ("foods:0", {**whole, "distinct": 5}),
+    ]:
+        wrong = {**said, entity: changed}
+        assert [difference.entity for difference in _differences(wrong, allowed(wrong, exact))] == [entity]
 
 
 def test_differences_are_of_both_sides() -> None:
