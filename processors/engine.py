@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +34,9 @@ R = TypeVar("R")
 
 STOP_LIMIT_S = 8.0
 KEEP_ALIVE_S = 600.0
+SWITCH_S = 0.001
+"""After so long, counting gives way to fetching and committing, whose threads take Python's lock many times an epoch:
+with Python's 5 ms a reader waits for each of them."""
 VIEW_SLICE = 64
 """Keys that a view of all keys answers between two turns of the loop."""
 
@@ -67,8 +71,9 @@ class Engine(Generic[R]):
         Raises:
             StreamgaugeError: the engine could not start.
         """
-        # Runs are large, short-lived lists: the default of 700 allocations would look at them again and again.
+        # Batches are large, short-lived lists: the default of 700 allocations would look at them again and again.
         gc.set_threshold(100_000, 20, 100)
+        sys.setswitchinterval(SWITCH_S)
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         app = self._app = build_app(self.schema, self._aggregator, self.settings)
         starting = asyncio.ensure_future(app.start())
