@@ -83,7 +83,7 @@ class Loader:
         self._producer.flush()
 
     def _send(self, events: int) -> None:
-        count, homes = self.answer.count, self._homes
+        count, homes, before = self.answer.count, self._homes, self.sent
         for value in islice(self._lines, max(events, 0)):
             key = count(value)
             home = homes.get(key)
@@ -91,6 +91,8 @@ class Loader:
                 home = homes[key] = partition_of(key, self._partitions)
             self._producer.produce(self._topic, value, key, home)
             self.sent += 1
+        if self.sent - before < events:
+            raise EOFError(f"all {self.sent} events of the file are sent")
 
 
 def _lines(path: Path) -> Iterator[bytes]:

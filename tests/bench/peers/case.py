@@ -44,6 +44,8 @@ from tests.cluster import Cluster
 PARTITIONS = 4
 START = 1_000
 TRICKLE_RATE = 200.0
+ENOUGH = 400_000
+"""Events there are at least: a trickle that dried up would look like an engine that stands still."""
 STEADY_S = 3.0
 LOOK_EVERY_S = 0.02
 COUNT_LIMIT_S = 900.0
@@ -262,7 +264,7 @@ def _await(condition: Callable[[], T], what: str, seconds: float, running: Runni
 
 def peers(bench: Bench) -> list[Table]:
     """One job on Streamgauge, Kafka Streams, Quix, Pathway, Bytewax, Faust, and without any engine."""
-    path = bench.inputs.many_sites(bench.events, SITES_COUNT)
+    path = bench.inputs.many_sites(max(bench.events, ENOUGH), SITES_COUNT)
     results = [Found(engine) for engine in ENGINES]
     for found in results:
         with _telling(found):
