@@ -47,6 +47,8 @@ from schemas.schema import Schema
 FAILED = 70
 """Exit code of a doubt (``EX_SOFTWARE``): the worker starts the engine again."""
 LOOK_S = 0.25
+LOOK_SOON_S = 0.05
+"""Until the engine is ready: whoever waits for it hears of it at once."""
 BEAT_S = 10.0
 COMPLAINT_S = 3.0
 """While a broker is away, the client complains several times a second."""
@@ -255,7 +257,7 @@ class Child:
                 log.warning("engine waits", extra={"reason": reason})
             if state == "ready":
                 self._keep_entry(owned(engine), followed(engine))
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_SOON_S if state == "restoring" else LOOK_S)
 
     async def _look(self, engine: Counts) -> tuple[str, str]:
         """``(state, reason)``. A Kafka client that complains is the occasion to see whether its brokers are there."""
