@@ -64,7 +64,7 @@ class NewEvents:
                 self.floors[first:last] = self._in_order(site, first, last, set(known))
             else:
                 self.keep[known] = False
-                self._first_of_each(np.flatnonzero(may[first:last]) + first)
+                self._first_of_each((may[first:last] & self.keep[first:last]).nonzero()[0] + first)
 
     def _known(self, site: Site, first: int, last: int, may: Mask, floor: int) -> list[int]:
         """The places of records ``[first, last)`` whose id is here before the batch."""
@@ -78,8 +78,7 @@ class NewEvents:
             identity = self._batch.identity(at)
             if identity in met:
                 self.keep[at] = False
-            elif self.keep[at]:
-                met.add(identity)
+            met.add(identity)
 
     def _in_order(self, site: Site, first: int, last: int, known: set[int]) -> list[int]:
         """Choose among the records ``[first, last)`` of a site whose floor moves with them.

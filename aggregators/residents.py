@@ -74,6 +74,8 @@ class Residents:
                 row = rows.get(key)
                 if row is not None or rows.owns(key[len(HEADS) :]):
                     site = Site(rows, key, sizes, row)
+                if site is not None and row is not None:
+                    rows.keep(key, site, site.measure())
             if site is not None and site.known_by != generation:
                 site.known_by = generation
                 strange.append(site)

@@ -72,9 +72,11 @@ class Seen:
             may[order[1:][twice]] = may[order[:-1][twice]] = True
             once = np.concatenate((np.ones(1, np.bool_), ~twice))
             order, prints = order[once], prints[once]
-        while (self.count + len(prints)) * 10 > len(self._table) * 7:
+        while (self.count + len(prints)) * 10 > len(self._table) * 9:  # if all were new, which seldom is so
             self._double()
         may[order[self._enter(prints)]] = True
+        if self.count * 10 > len(self._table) * 7:
+            self._double()
         return may
 
     def _enter(self, prints: Prints) -> npt.NDArray[np.bool_]:

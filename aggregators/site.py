@@ -69,9 +69,12 @@ TOTALS = np.dtype([*((name, "<i8") for name in Totals._fields[:6]), *((name, "<u
 _NONE_YET = _TOTALS.pack(*Totals())
 
 
-def totals(row: bytes) -> Totals:
-    """The totals of a head row."""
-    return Totals._make(_TOTALS.unpack_from(row))
+_PUBLISHED = Struct("<8xqq24xII")
+
+
+def published(row: bytes) -> tuple[int, int, int, int]:
+    """Chats, e-mails, visitors and operators, out of a head row or its totals."""
+    return _PUBLISHED.unpack_from(row)
 
 
 Sign = tuple[int, int, int, bool, bytes, str | None]
@@ -145,7 +148,7 @@ class Site:
     @property
     def totals(self) -> Totals:
         """What is published of it, and more."""
-        return totals(self.head)
+        return Totals._make(_TOTALS.unpack(self.head))
 
     def row(self) -> bytes:
         """The head row."""

@@ -34,7 +34,7 @@ from aggregators.naming import number
 from aggregators.new_events import NewEvents
 from aggregators.residents import Residents
 from aggregators.rows import Rows
-from aggregators.site import HEADS, HEADS_END, Site, Sizes, totals
+from aggregators.site import HEADS, HEADS_END, Site, Sizes, published
 from aggregators.tally import Tally
 from aggregators.visit import Visit
 from schemas.sites import SiteEvent
@@ -102,7 +102,7 @@ class Sites(Aggregator[SiteEvent]):
         head = rows.get(key) if site is None else site.head
         if head is None:
             return None
-        _, chats, emails, _, _, _, visitors, operators = totals(head)
+        chats, emails, visitors, operators = published(head)
         return {
             "site_id": entity,
             "messages": chats,
