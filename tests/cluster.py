@@ -212,7 +212,8 @@ class Cluster:
         self._seen.update(tree_of(process.pid))
         process.terminate()
         code = process.wait(STOP_S)
-        why = f": {self.log_of(name).strip().splitlines()[-1]}" if code else ""
+        said = self.log_of(name).strip().splitlines()  # nothing, when it was stopped before it could begin
+        why = f": {said[-1]}" if code and said else ""
         return f"stop {name} (exit code {code}){why}"
 
     def wipe_worker(self, name: str) -> str:
