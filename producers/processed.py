@@ -128,6 +128,7 @@ class Processed:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,  # nothing new is to come, and a person waits
             },
             logger=self._logger,
         )
