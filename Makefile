@@ -48,7 +48,7 @@ unit: install ## the tests that need no broker, doctests included (seconds)
 	@$(BIN)/python -m pytest -q tests/unit $(PACKAGES)
 
 test: install ## every test but the long ones, real Kafka included (minutes)
-	@$(BIN)/python -m pytest -m "not long"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long"
 
 check: install ## format, lint, types, imports and generated documents, without changing anything
 	@$(BIN)/ruff format --check .

@@ -48,7 +48,7 @@ class Sites(Aggregator[SiteEvent]):
         sizes: of rows and pages (tests make them small).
     """
 
-    version = 1
+    version = 2
     batch_records = 262_144  # what is paid per site and batch is half of the cost of smaller ones
 
     def __init__(self, counting: Counting, sizes: Sizes | None = None) -> None:
