@@ -18,7 +18,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -78,26 +78,34 @@ class Cluster:
         self._keeper: threading.Thread | None = None
         self._lock = threading.RLock()
         self._timers: list[threading.Timer] = []
+        self._standing = ExitStack()
 
     def __enter__(self) -> Self:
-        self.broker.start(foreground=True)
+        with ExitStack() as standing:
+            self.stand_on(standing)
+            self._standing = standing.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.settle()
-        self._keeping.set()
-        if self._keeper is not None:
-            self._keeper.join()
-        for process in self.workers.values():
-            self._seen.update(tree_of(process.pid))
-        self.kill_sender()
-        for process in self._seen:
-            kill(process)
-        for process in self.workers.values():
-            process.wait()
-        self.broker.stop()
+        with self._standing:
+            self.settle()
+            self._keeping.set()
+            if self._keeper is not None:
+                self._keeper.join()
+            for process in self.workers.values():
+                self._seen.update(tree_of(process.pid))
+            self.kill_sender()
+            for process in self._seen:
+                kill(process)
+            for process in self.workers.values():
+                process.wait()
+
+    def stand_on(self, standing: ExitStack) -> None:
+        """Start what workers need. What is left on ``standing`` ends after them, also where a later start fails."""
+        self.broker.start(foreground=True)
+        standing.callback(self.broker.stop)
 
     @property
     def kafka(self) -> dict[str, str]:

@@ -9,9 +9,8 @@ Case(seed, load, rate=1_000, cluster=compacting, …)      # a case takes what m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -46,25 +45,13 @@ class NodesCluster(Cluster):
         self.bootstrap = nodes.bootstrap()
         self._changelog = dict(changelog or {})
 
-    def __enter__(self) -> Self:
-        self.nodes.__enter__()
-        try:
-            schema = stream_named(self.stream).schema
-            ensure(self.kafka, schema, PARTITIONS, min(3, len(self.nodes.numbers)))
-            if self._changelog:
-                change(self.kafka, schema.topics.changelog, self._changelog)
-        except BaseException:
-            self.nodes.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, trace)
-        finally:
-            self.nodes.stop()
+    def stand_on(self, standing: ExitStack) -> None:
+        """The nodes, and the stream's topics on them."""
+        standing.enter_context(self.nodes)
+        schema = stream_named(self.stream).schema
+        ensure(self.kafka, schema, PARTITIONS, min(3, len(self.nodes.numbers)))
+        if self._changelog:
+            change(self.kafka, schema.topics.changelog, self._changelog)
 
     def entries(self) -> tuple[int, int]:
         """How many entries the changelog holds now, and how many it was sent at the least: one for each summary."""

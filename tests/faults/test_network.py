@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
@@ -32,21 +31,10 @@ class Apart(NodesCluster):
         self.network = Network()
         super().__init__(folder, stream, Nodes(folder / "nodes", further=Listener("PLAINTEXT", self.network.here)))
 
-    def __enter__(self) -> Self:
-        self.network.__enter__()
-        try:
-            return super().__enter__()
-        except BaseException as error:
-            self.network.__exit__(type(error), error, error.__traceback__)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, trace)
-        finally:
-            self.network.__exit__(kind, error, trace)
+    def stand_on(self, standing: ExitStack) -> None:
+        """The nodes, behind the cable."""
+        standing.enter_context(self.network)
+        super().stand_on(standing)
 
     def worker_command(self, name: str, *options: str) -> list[str]:
         """One of them is inside."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
@@ -31,18 +30,10 @@ REPETITIONS = pytest.mark.parametrize("repetition", [0, 1, 2])
 class SmallDisk(Cluster):
     """A cluster whose worker ``w0`` keeps its state on a small disk of its own."""
 
-    def __enter__(self) -> Self:
-        self.disk = Disk(self.state_of("w0"), megabytes=48)
-        self.disk.__enter__()
-        return super().__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, trace)
-        finally:
-            self.disk.__exit__(kind, error, trace)
+    def stand_on(self, standing: ExitStack) -> None:
+        """The broker, and the disk."""
+        self.disk = standing.enter_context(Disk(self.state_of("w0"), megabytes=48))
+        super().stand_on(standing)
 
 
 @pytest.mark.long
