@@ -54,6 +54,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (aiokafka_fetcher.FetchError, "check_raise"),
     (aiokafka_fetcher.PartitionRecords, "_consume_aborted_up_to"),
     (aiokafka_fetcher.PartitionRecords, "_contains_abort_marker"),
+    (aiokafka_fetcher.PartitionRecords, "_unpack_records"),
     (aiokafka_fetcher.Fetcher, "_create_fetch_waiter"),
     (aiokafka_fetcher.Fetcher, "_notify"),
     (SubscriptionState, "fetch_context"),
