@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from schemas.wire import partition_of
@@ -38,6 +38,10 @@ class Store(Protocol):
         """The row at ``key``."""
         ...
 
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        """The row at each of ``keys``."""
+        ...
+
     def scan(self, start: bytes, end: bytes, /, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows of ``[start, end)`` in key order, or the last first."""
         ...
@@ -45,6 +49,10 @@ class Store(Protocol):
 
 class MemoryStore(dict[bytes, bytes]):
     """A store in memory."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The row at each of ``keys``."""
+        return [self.get(key) for key in keys]
 
     def scan(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows of ``[start, end)`` in key order, or the last first."""
@@ -135,6 +143,21 @@ class Rows:
                 return changes[key]
         return self._store.get(key)
 
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The row at each of ``keys``, or None: `get` for a whole batch, at a fraction of what the calls would cost."""
+        newest: dict[bytes, bytes | None] = {}
+        asked = keys
+        for changes in (self._dirty, *reversed(self._under_way)):
+            here = [key for key in asked if key in changes] if changes else []
+            if here:
+                newest.update(zip(here, map(changes.__getitem__, here), strict=True))
+                asked = [key for key in asked if key not in changes]
+        stored = self._store.get_many(asked) if asked else []
+        if not newest:
+            return stored
+        newest.update(zip(asked, stored, strict=True))
+        return list(map(newest.__getitem__, keys))
+
     def put(self, key: bytes, value: bytes) -> None:
         """Set the row at ``key``."""
         dirty = self._dirty
@@ -146,6 +169,14 @@ class Rows:
         dirty = self._dirty
         self.dirty_bytes += -len(dirty[key] or b"") if key in dirty else len(key)
         dirty[key] = None
+
+    def change(self, rows: Changes) -> None:
+        """Set the row at each key, or remove it where there is no value: `put` and `delete` for a whole batch."""
+        dirty = self._dirty
+        again = dirty.keys() & rows.keys() if dirty else ()
+        self.dirty_bytes += sum(map(len, rows)) + sum(map(len, filter(None, rows.values())))
+        self.dirty_bytes -= sum(len(key) + len(dirty[key] or b"") for key in again)
+        dirty.update(rows)
 
     def range(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows of ``[start, end)`` in key order, or the last first, as they are when the iteration begins."""

@@ -128,6 +128,8 @@ def test_a_row_that_cannot_be_read_ends_the_process_and_spoils_the_store(tmp_pat
     store = RocksStore.open(path, StoreMemory(32 << 20))
     with pytest.raises(StateError, match="a restart restores it"):
         list(store.scan(b"0", b"9"))
+    with pytest.raises(StateError, match="a restart restores it"):
+        store.get_many([b"%05d" % n for n in range(2000)])
     store.close()
     assert (path / SPOILT).exists()
     store = RocksStore.open(path, memory)

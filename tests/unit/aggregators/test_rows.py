@@ -38,6 +38,17 @@ class RowsAsDict(RuleBasedStateMachine):
         self.model.pop(key, None)
         self.open[key] = None
 
+    @rule(rows=st.dictionaries(KEYS, st.none() | VALUES, max_size=4))
+    def change(self, rows: dict[bytes, bytes | None]) -> None:
+        """Many at once: as one by one."""
+        self.rows.change(rows)
+        for key, value in rows.items():
+            if value is None:
+                self.model.pop(key, None)
+            else:
+                self.model[key] = value
+        self.open |= rows
+
     @rule()
     def end_epoch(self) -> None:
         changes = self.rows.take()
@@ -57,6 +68,11 @@ class RowsAsDict(RuleBasedStateMachine):
     @rule(key=KEYS)
     def get(self, key: bytes) -> None:
         assert self.rows.get(key) == self.model.get(key)
+
+    @rule(keys=st.lists(KEYS, max_size=6))
+    def get_many(self, keys: list[bytes]) -> None:
+        """A key may be asked for twice."""
+        assert self.rows.get_many(keys) == [self.model.get(key) for key in keys]
 
     @rule(start=KEYS, end=KEYS)
     def range(self, start: bytes, end: bytes) -> None:
