@@ -37,6 +37,9 @@ R = TypeVar("R")
 BATCH_BYTES = 64 << 20
 """Input, as it was fetched, that makes a batch by its bytes: what a process holds of a partition's at the most, and a
 crash reads again. By its records, `Aggregator.batch_records` does."""
+TURN = 0.618034
+"""Epochs end at ticks that are an epoch apart; those of partition ``n`` come ``n`` times this share of an epoch after
+those of partition 0. Any few numbers are spread over an epoch by it, so that partitions do not wait for each other."""
 BEHIND_RECORDS = 32_768
 """With more input waiting, a partition is behind."""
 BEHIND_EPOCH_S = 20.0
@@ -79,7 +82,7 @@ class Partition(Generic[R]):
         store: what holds them between two lives of the process.
         position: where counting begins (`start_position`).
         clock: seconds, monotonic.
-        epoch_s: how long an epoch lasts.
+        epoch_s: how long an epoch lasts at the most; one follows the other after so long.
     """
 
     def __init__(
@@ -182,9 +185,10 @@ class Partition(Generic[R]):
             return float("inf")
         if len(self._waiting) >= self._batch_records or self._waiting.nbytes >= BATCH_BYTES:
             return 0.0
-        behind = self.end - self.position > BEHIND_RECORDS
-        lasts_s = max(self._epoch_s, BEHIND_EPOCH_S) if behind else self._epoch_s
-        return self._opened_at + lasts_s - self._clock()
+        if self.end - self.position > BEHIND_RECORDS:
+            return self._opened_at + max(self._epoch_s, BEHIND_EPOCH_S) - self._clock()
+        since_tick_s = (self._opened_at / self._epoch_s - self.number * TURN) % 1.0 * self._epoch_s
+        return self._opened_at + self._epoch_s - since_tick_s - self._clock()
 
     def _count(self) -> None:
         waiting, self._waiting = self._waiting, Waiting()

@@ -24,7 +24,7 @@ class EngineSettings:
         worker: the worker's id, as people gave it.
         instance: this process's id in the group, unique to the stream.
         partitions: how many the stream's topics have.
-        epoch_s: how long an epoch lasts, in seconds.
+        epoch_s: how long an epoch lasts at the most, in seconds; one follows the other after so long.
         standbys: how many other processes follow each partition.
         memory_bytes: the budget of rows, block cache and memtables, of all partitions together.
         skip_lost: go on, with a dead letter, where retention removed input that was never counted.

@@ -5,7 +5,7 @@ replaced, and the fault of the stock code that it answers:
 
 * where partitions begin and end is asked elsewhere (`processors.offsets`);
 * fetching takes runs out of aiokafka's buffers (`processors.fetch`), with a floor between two small fetches: at a low
-  rate the cost is per fetch, not per record;
+  rate the cost is per fetch, not per record. It is the asking that waits, not what was fetched already;
 * acknowledging is gone: the group's offset is what the state says is durable, a hint for lag tools. Stock Faust
   commits offsets of unsent messages, and forgets acknowledged ones at every rebalance;
 * seeking goes to the state's position, inside the consumer's own thread. Stock Faust calls the consumer from another
@@ -61,7 +61,8 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that owns the aiokafka consumer: the only place from which it may be called."""
 
     app: StreamApp
-    _small_at: float = 0.0
+    _found_little: bool = False
+    _asked_at: float = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         """Build the consumer ourselves: read committed, own fetch sizes, and the security that both clients share."""
@@ -117,9 +118,9 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
-        rest = self._small_at + min(FLOOR_S, self.app.epoch_s / 4) - time.monotonic()
-        if rest > 0:
-            await asyncio.sleep(rest)
+        if self._found_little:
+            await asyncio.sleep(max(0.0, self._asked_at + min(FLOOR_S, self.app.epoch_s / 4) - time.monotonic()))
+            self._ask(fetcher)
         deadline = time.monotonic() + timeout
         with fetcher._subscriptions.fetch_context():
             while True:
@@ -128,8 +129,9 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
                 runs = self._take_runs(fetcher, active)
                 now = time.monotonic()
                 if runs or now >= deadline:
-                    small = sum(len(run) for (run,) in runs.values()) < SMALL_FETCH
-                    self._small_at = now if runs and small else 0.0
+                    self._found_little = 0 < sum(len(run) for (run,) in runs.values()) < SMALL_FETCH
+                    if not self._found_little:
+                        self._ask(fetcher)
                     return runs
                 waiter = fetcher._create_fetch_waiter()
                 done, _ = await asyncio.wait([waiter], timeout=deadline - now)
@@ -149,9 +151,6 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
             result = fetcher._records.get(tp)
             if isinstance(result, FetchResult):
                 run = take_run(tp, result, MAX_RUN_RECORDS)
-                if not result.has_more():
-                    fetcher._records.pop(tp, None)
-                    fetcher._notify(fetcher._wait_consume_future)
                 if run is not None:
                     runs[TP(*tp)] = [run]
             elif result is not None and not runs:
@@ -159,6 +158,14 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()
         return runs
+
+    def _ask(self, fetcher: Any) -> None:
+        """Drop the buffers that are used up: the fetcher asks for nothing more of a partition that has one."""
+        for tp, result in list(fetcher._records.items()):
+            if isinstance(result, FetchResult) and not result.has_more():
+                del fetcher._records[tp]
+        fetcher._notify(fetcher._wait_consume_future)
+        self._asked_at = time.monotonic()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         if cast("RunConsumer", self.consumer).joining:

@@ -151,5 +151,5 @@ def test_no_private_name_is_used_that_is_not_held_here() -> None:
                 own.add(node.target.id)
             if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
                 used.add((module, node.attr))
-    ours = {"_app", "_ask", "_small_at", "_fetch_runs", "_take_runs"} & own | {"_app"}
+    ours = {"_app", "_ask", "_asked_at", "_found_little", "_fetch_runs", "_take_runs"} & own | {"_app"}
     assert {(module, name) for module, name in used if name not in held | ours} == set()

@@ -153,6 +153,26 @@ def test_an_epoch_ends_by_time_and_lasts_longer_while_input_waits() -> None:
     assert driver.partition.due_in() == BEHIND_EPOCH_S - 0.25
 
 
+def test_partitions_that_are_read_together_end_their_epochs_at_different_times() -> None:
+    """Each by ticks of its own that are an epoch apart, however late in the epoch its first record comes."""
+    ends: list[float] = []
+    for number in range(4):
+        driver = Driver(SITES, Sites(Counting()), partition=number, partitions=4)
+        for opened_at in (7.0, 8.0625, 9.9375):
+            driver.send(message(1))
+            driver.clock.now = opened_at
+            driver.read()
+            due_in = driver.partition.due_in()
+            assert 0.0 < due_in <= 1.0
+            ends.append(round((opened_at + due_in) % 1.0, 6) % 1.0)
+            driver.clock.now += due_in
+            driver.end_epoch()
+    by_partition = [set(ends[first : first + 3]) for first in range(0, len(ends), 3)]
+    assert [len(some) for some in by_partition] == [1, 1, 1, 1]
+    ticks = sorted(set().union(*by_partition))
+    assert min(after - before for before, after in zip(ticks, [*ticks[1:], ticks[0] + 1.0], strict=True)) > 0.1
+
+
 def test_a_bad_record_is_a_letter_with_its_origin_and_the_rest_is_counted() -> None:
     """Its bytes, its topic, partition and offset, the group, the reason; and the file and line it came from."""
     driver = a_driver()
