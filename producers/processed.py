@@ -5,10 +5,12 @@
     processed.wait(publisher.spans, deadline_s, tick)      # or NotProcessed
     processed.rejected(publisher.spans)                    # what workers dead-lettered of it
 
-Three steps, since each says less than it seems to: the group's committed offsets pass what was sent; that is written
-after the epoch's transaction was committed, but its markers may still be on their way to the topics; so the ends of
-the summaries and the dead letters are taken, and waited for in the view of those who read committed records only.
-Where a merging stage publishes the summaries, its group must come to the end of the partials before that.
+Several steps, since each says less than it seems to. The group's committed offsets pass what was sent: they are cheap
+to ask for, but outlive the state that they were written for, so the stamps must have passed it, too; the newest record
+of a changelog's partition is its stamp, whose ``offset`` is the next one to count. Both are written in or after the
+epoch's transaction, whose markers may still be on their way to the topics; so the ends of the summaries and the dead
+letters are taken, and waited for in the view of those who read committed records only. Where a merging stage publishes
+the summaries, it must come to the end of the partials before that, in the same sense.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic, sleep
 from typing import Any
 
+import orjson
 from confluent_kafka import (
     Consumer,
     IsolationLevel,
@@ -29,6 +32,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # pyright: ignore[reportPrivateImportUsage]
 
+from producers.newest import Newest
 from producers.publisher import LETTERS_SHOWN, Letter, Spans
 from schemas.errors import StreamgaugeError
 from schemas.wire import (
@@ -48,6 +52,7 @@ ANSWER_S = 10.0
 """How long one answer of the broker may take."""
 
 _ALL = IsolationLevel.READ_UNCOMMITTED
+_COMMITTED = IsolationLevel.READ_COMMITTED
 
 Ends = dict[tuple[str, int], int]
 """Offsets by topic and partition."""
@@ -74,7 +79,9 @@ class Processed:
         # a group that it has not got when the coordinator is still loading (librdkafka issue 5040).
         self._counting = self._member(topics.app)
         merges = topics.output == topics.partials
-        self._merging = self._member(merge_topics(topics.input).app) if merges else None
+        self._merge_topics = merge_topics(topics.input)
+        self._merging = self._member(self._merge_topics.app) if merges else None
+        self._newest = Newest(self._kafka, logger)
         self._written = [topic for topic in (topics.summaries, topics.rows, topics.dead_letters) if topic]
         self._letters_from = self._ends(topics.dead_letters, _ALL)
 
@@ -100,9 +107,11 @@ class Processed:
         while True:
             try:
                 if partials is None:
-                    committed = self._committed(self._counting, self._topics.input, list(wanted))
-                    behind = sum(_below(spans[p], wanted[p]) - _below(spans[p], committed[p]) for p in wanted)
-                    if all(committed[p] >= wanted[p] for p in wanted):
+                    counted = self._committed(self._counting, self._topics.input, list(wanted))
+                    if _passed(counted, wanted):
+                        counted = self._stamped(self._topics.changelog, list(wanted))
+                    behind = sum(_below(spans[p], wanted[p]) - _below(spans[p], counted[p]) for p in wanted)
+                    if _passed(counted, wanted):
                         partials = self._ends(self._topics.partials, _ALL) if self._merging is not None else {}
                 if partials is not None and ends is None and self._merged(partials):
                     ends = {end: at for topic in self._written for end, at in self._ends(topic, _ALL).items()}
@@ -171,18 +180,29 @@ class Processed:
         found = group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=ANSWER_S)
         return {place.partition: max(place.offset, 0) for place in found}
 
+    def _stamped(self, changelog: str, partitions: list[int]) -> dict[int, int]:
+        """The stamps' offsets; 0 where there is none."""
+        ends = {place: end for place, end in self._ends(changelog, _COMMITTED).items() if place[1] in partitions}
+        stamps = {place[1]: message.value() for place, message in self._newest.of(ends).items()}
+        return {p: orjson.loads(stamp)["offset"] if (stamp := stamps.get(p)) else 0 for p in partitions}
+
     def _merged(self, partials: Ends) -> bool:
         """Whether the merging stage has come as far as ``partials``."""
         if self._merging is None:
             return True
-        committed = self._committed(self._merging, self._topics.partials, [partition for _, partition in partials])
-        return all(committed[partition] >= end for (_, partition), end in partials.items())
+        wanted = {partition: end for (_, partition), end in partials.items()}
+        committed = self._committed(self._merging, self._topics.partials, list(wanted))
+        if not _passed(committed, wanted) or not self._readable(partials):
+            return False
+        # Behind the last partial there are markers, past which a group's offset may go, but no stamp.
+        last = {place[1]: (message.offset() or 0) + 1 for place, message in self._newest.of(partials).items()}
+        return _passed(self._stamped(self._merge_topics.changelog, list(last)), last)
 
     def _readable(self, ends: Ends) -> bool:
         """Whether those who read committed records come as far as ``ends``."""
         stable: Ends = {}
         for topic in {topic for topic, _ in ends}:
-            stable |= self._ends(topic, IsolationLevel.READ_COMMITTED)
+            stable |= self._ends(topic, _COMMITTED)
         return all(stable[place] >= end for place, end in ends.items())
 
     def _ends(self, topic: str, isolation: IsolationLevel) -> Ends:
@@ -191,6 +211,11 @@ class Processed:
         asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
         answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=ANSWER_S)
         return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
+
+
+def _passed(offsets: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
+    """Whether all partitions have come as far as they must."""
+    return all(offsets[partition] >= end for partition, end in wanted.items())
 
 
 def _below(stretches: list[list[int]], offset: int) -> int:

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+from typing import Any
 
-from tests.kafka.producers.conftest import Shell, event, result
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from ops.topics import ensure
+from processors.epoch import Stamp
+from producers.processed import Processed
+from schemas.items import ITEMS
+from schemas.wire import merge_topics
+from tests.kafka.producers.conftest import PATIENCE_S, Shell, event, result
 from tests.waiting import until
 
 
@@ -51,3 +60,53 @@ def test_what_was_sent_is_counted_and_readable_when_waiting_returns(shell: Shell
         newest = {record.key: json.loads(record.value) for record in shell.records("sites.summaries")}
         assert newest[b"7"]["emails"] == 2 * run
         assert newest[b"other%d" % run]["emails"] == 1
+
+
+def test_the_offset_of_a_former_life_ends_no_wait(kafka: dict[str, Any]) -> None:
+    """A group's offset outlives the state that it was written for: what is counted anew is waited for."""
+    counting, merging = ITEMS.topics, merge_topics("items")
+    ensure(kafka, ITEMS, partitions=1)
+    commit(kafka, counting.app, counting.input, 99)
+    commit(kafka, merging.app, counting.partials, 99)
+    processed = Processed(kafka, counting, logging.getLogger("test"))
+    behind: list[int] = []
+
+    def still() -> bool:
+        return processed.wait({0: [[0, 2]]}, PATIENCE_S, lambda left: bool(behind.append(left)))
+
+    assert not still()
+    publish(kafka, counting.changelog, stamp(1))
+    assert not still()
+    publish(kafka, counting.changelog, stamp(2), counting.partials, b"a share")
+    assert not still()
+    assert behind == [2, 1, 0]
+    publish(kafka, merging.changelog, stamp(1))
+    assert processed.wait({0: [[0, 2]]}, PATIENCE_S, lambda _: True)
+
+
+def stamp(offset: int) -> bytes:
+    """A stamp's row, as the engine writes it."""
+    return Stamp(offset, 1).encode()
+
+
+def commit(kafka: dict[str, Any], group: str, topic: str, offset: int) -> None:
+    """Commit an offset for a group that nobody is in."""
+    consumer = Consumer({**kafka, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    consumer.close()
+
+
+def publish(kafka: dict[str, Any], *records: str | bytes) -> None:
+    """Send records, each a topic and a value, in one transaction; behind them, some that are aborted."""
+    producer = Producer({**kafka, "transactional.id": "test"})
+    producer.init_transactions()
+    pairs = list(zip(records[::2], records[1::2], strict=True))
+    for end, sent in (
+        (producer.commit_transaction, pairs),
+        (producer.abort_transaction, [(topic, stamp(99)) for topic, _ in pairs] * 9),
+    ):
+        producer.begin_transaction()
+        for topic, value in sent:
+            producer.produce(str(topic), value, b"key", partition=0)
+        producer.flush()
+        end()
