@@ -77,6 +77,10 @@ def stop(settings: Settings, wipe: bool) -> int:
     was_running = LocalBroker(settings.data).stop(wipe=wipe)
     what = "the local broker is stopped" if was_running else "no local broker was running"
     say(f"{what}{', its data removed' if wipe else ''}: {settings.data}")
+    kept = settings.data / "workers"
+    if wipe and kept.is_dir() and any(kept.iterdir()):
+        # A worker of another broker may have its state there, too, so nothing of it is removed here.
+        say(f"{kept} is left: what workers kept there of the removed topics is never read again; delete it to free it")
     if settings.json:
         write(json.dumps({"stopped": was_running, "wiped": wipe, "data": str(settings.data)}) + "\n")
     return 0

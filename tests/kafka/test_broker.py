@@ -163,6 +163,17 @@ def test_what_a_killed_start_left_is_cleared_away(tmp_path: Path) -> None:
     broker.stop(wipe=True)
 
 
+def test_a_wipe_says_what_it_leaves_of_workers(tmp_path: Path) -> None:
+    """Their state may be that of another broker, too; nothing is said where there is none."""
+    assert "is left" not in run(tmp_path, "stop", "--wipe").stderr
+    state = tmp_path / "workers" / "w" / "w-0"
+    state.mkdir(parents=True)
+    assert "is left" not in run(tmp_path, "stop").stderr
+    told = run(tmp_path, "stop", "--wipe").stderr.splitlines()
+    assert told[-1].startswith(f"{tmp_path / 'workers'} is left: ")
+    assert state.exists()
+
+
 def test_damaged_storage_is_named_and_kept(tmp_path: Path) -> None:
     """Nothing is repaired by guessing: the line says how to start afresh."""
     kafka = tmp_path / "broker" / "kafka"
