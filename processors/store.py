@@ -12,6 +12,9 @@ Invariants:
   machine took with it is in the changelog. Only `restore` goes without the log: what a kill takes with it is restored
   once more. RocksDB writes its memtables out in their order, so that leaves a prefix, too.
 
+A long restore is *bulk*: nobody reads, so its memtables are mere lists, sorted when they are written out, and
+compaction waits until many tables are there. That is half the CPU of a row. `serve` ends it.
+
 A store is a copy. One that cannot be read, or that was away so long that compaction may have dropped the tombstones
 it missed, is thrown away and restored; `open` says so. Keys that begin with NUL are the engine's.
 """
@@ -21,7 +24,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +34,7 @@ from rocksdict import (
     Cache,
     DBCompressionType,
     DBRecoveryMode,
+    MemtableFactory,
     Options,
     Rdict,
     ReadOptions,
@@ -49,6 +54,10 @@ MAX_AWAY_S = 23 * 3600
 """A store not written for longer is thrown away: the changelog keeps tombstones for 24 h (``delete.retention.ms``)."""
 ALIVE_EVERY_S = 600
 MEMTABLE_BYTES = 16 << 20
+BULK_ROWS = 32_768
+"""A restore of more rows is bulk. To open the database anew for it, twice, costs as much as some thousand rows."""
+BULK_TABLES = 16
+"""So many tables lie side by side before compaction looks at them in a bulk restore; a read looks into each."""
 FILTER_SHARE = 0.02
 """Of a memtable's size, for its Bloom filter. A row that is not there, as that of each new entity, is then known not to
 be for 0.9 µs instead of 2.9 (8,192 keys of 30 bytes, a memtable of 160,000 rows)."""
@@ -75,11 +84,14 @@ class StoreMemory:
 class RocksStore:
     """One partition's rows on disk. Use `open`."""
 
-    def __init__(self, path: Path, db: Rdict) -> None:
+    def __init__(self, path: Path, db: Rdict, memory: StoreMemory) -> None:
         self.path = path
         self._db = db
+        self._memory = memory
         self._alive_at = 0.0
         self._unlogged = False
+        self._bulk = False
+        self._restored = 0
         offset = self._get(OFFSET_KEY)
         self.offset = -1 if offset is None else int(offset)
 
@@ -105,13 +117,13 @@ class RocksStore:
     def _trusted(cls, path: Path, memory: StoreMemory) -> tuple[RocksStore | None, str]:
         """The store at ``path``, or the reason why it cannot be trusted."""
         try:
-            db = Rdict(str(path), _options(memory))
+            db = _database(path, memory)
         except Exception as error:
             if _is_damage(error):
                 return None, str(error)
             raise StateError(f"the state at {path} cannot be opened: {error}{_advice(error)}") from error
         try:
-            store = cls(path, db)
+            store = cls(path, db, memory)
             away_s = store._away_s()
         except StateError as error:
             db.close()
@@ -173,6 +185,7 @@ class RocksStore:
             StateError: the disk is full or failed, or RocksDB met a table that is damaged; nothing of it is written,
                 and a restart restores it.
         """
+        self.serve()
         batch = self._batch_of(rows, offset)
         crash_points.soon("in-store")
         self._write(batch)
@@ -184,10 +197,33 @@ class RocksStore:
         Raises:
             StateError: as `write`.
         """
+        self._restored += len(rows)
+        if self._restored > BULK_ROWS and not self._bulk:
+            self._open_anew(bulk=True)
         batch = self._batch_of(rows, offset)
         self._unlogged = True
         self._write(batch, _UNLOGGED)
         self.offset = offset
+
+    def write_out(self) -> None:
+        """Begin to write out what a bulk restore has in memory, beside whatever else is done before `serve`.
+
+        Raises:
+            StateError: as `write`.
+        """
+        if self._bulk:
+            with self._telling():
+                self._db.flush(wait=False)
+
+    def serve(self) -> None:
+        """The restore is over: rows will be read. What is in memory of a bulk restore is written out before.
+
+        Raises:
+            StateError: as `write`.
+        """
+        self._restored = 0
+        if self._bulk:
+            self._open_anew(bulk=False)
 
     def keep_alive(self) -> None:
         """Note that the store is up to date now, though nothing was written for a while.
@@ -220,12 +256,29 @@ class RocksStore:
         return batch
 
     def _write(self, batch: WriteBatch, options: WriteOptions | None = None) -> None:
-        try:
+        with self._telling():
             if options is None and self._unlogged:
                 # A log that begins above rows which are nowhere yet would not leave a prefix after a kill.
                 self._db.flush()
                 self._unlogged = False
             self._db.write(batch, options)
+
+    def _open_anew(self, *, bulk: bool) -> None:
+        """Close the database and open it as a restore or as readers want it; RocksDB cannot change that in between."""
+        with self._telling():
+            self._db.flush()
+            self._db.close()
+            self._db = _database(self.path, self._memory, bulk=bulk)
+        self._bulk, self._unlogged = bulk, False
+        offset = self._get(OFFSET_KEY)
+        if (-1 if offset is None else int(offset)) != self.offset:
+            raise StateError(f"the state at {self.path} lost what was written; a restart restores it")
+
+    @contextmanager
+    def _telling(self) -> Generator[None]:
+        """What RocksDB could not write, in words for people."""
+        try:
+            yield
         except Exception as error:
             # A table that nobody reads is met by compaction, whose failure RocksDB tells whoever writes next.
             if _is_damage(error):
@@ -273,13 +326,18 @@ def _advice(error: Exception) -> str:
     return "; free space and restart" if any(word in str(error) for word in full) else "; see whether the disk works"
 
 
-def _options(memory: StoreMemory) -> Options:
+def _database(path: Path, memory: StoreMemory, *, bulk: bool = False) -> Rdict:
+    options = _options(memory, bulk=bulk)
+    # Of a database that is there already, rocksdict takes the options with which it was made, and gives it a cache of
+    # 8 MB of its own; unless its column families are named.
+    return Rdict(str(path), options, column_families={"default": options})
+
+
+def _options(memory: StoreMemory, *, bulk: bool) -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(MEMTABLE_BYTES)
     options.set_max_write_buffer_number(2)
-    options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(FILTER_SHARE)
     options.set_write_buffer_manager(memory.memtables)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
@@ -287,6 +345,17 @@ def _options(memory: StoreMemory) -> Options:
     options.set_keep_log_file_num(2)
     options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    # A bulk restore leaves many tables, and no epoch is to wait until they are merged.
+    options.set_level_zero_slowdown_writes_trigger(4 * BULK_TABLES)
+    options.set_level_zero_stop_writes_trigger(8 * BULK_TABLES)
+    if bulk:
+        options.set_memtable_factory(MemtableFactory.vector())
+        options.set_allow_concurrent_memtable_write(False)  # which lists cannot
+        options.set_max_write_buffer_number(4)  # a write that waits for one of them holds Python's lock
+        options.set_level_zero_file_num_compaction_trigger(BULK_TABLES)
+    else:
+        options.set_memtable_whole_key_filtering(True)
+        options.set_memtable_prefix_bloom_ratio(FILTER_SHARE)
     table = BlockBasedOptions()
     table.set_block_cache(memory.cache)
     table.set_cache_index_and_filter_blocks(True)

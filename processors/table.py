@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from aggregators.aggregator import Aggregator
 from aggregators.rows import Memory, Rows
@@ -135,6 +135,8 @@ class PartitionTable(Generic[R]):
         # A transaction keeps a thread for some round trips; more threads than this only share two cores further.
         self._threads = ThreadPoolExecutor(min(settings.partitions, 16), thread_name_prefix="epoch")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._assignments = 0
+        """How often the group decided."""
 
     # -- the life of partitions
 
@@ -143,6 +145,7 @@ class PartitionTable(Generic[R]):
 
         When this returns, nobody else can write for ``actives``, and what others committed is readable.
         """
+        self._assignments += 1
         with self._or_fail():
             for number in [*self.slots]:
                 slot = self.slots[number]
@@ -217,17 +220,12 @@ class PartitionTable(Generic[R]):
         with self._or_fail():
             if run.next - 1 <= slot.store.offset:
                 return
-            run = run.since(slot.store.offset + 1)
-            rows: dict[bytes, bytes | None] = {}
-            records = run.records()
-            for record in records:
-                if record.key is None:
-                    raise StateError(
-                        f"{run.topic}-{run.partition}@{record.offset} has no key: it is no changelog of ours"
-                    )
-                rows[record.key] = record.value
+            records = run.since(slot.store.offset + 1).records()
+            rows = {record.key: record.value for record in records}
+            if None in rows:
+                raise StateError(f"{run!r} has a record without a key: it is no changelog of ours")
             write = slot.store.restore if slot.life.state is State.RESTORING else slot.store.write
-            write(rows, run.next - 1)
+            write(cast("dict[bytes, bytes | None]", rows), run.next - 1)
             slot.restored += len(records)
             crash_points.reached("in-recovery")
             if slot.partition is not None and records:
@@ -237,9 +235,13 @@ class PartitionTable(Generic[R]):
 
     async def activate(self) -> None:
         """All changelogs are read to their ends: count from the stamps."""
+        assignment = self._assignments
         with self._or_fail():
             ready = [slot for slot in self.slots.values() if slot.life.state is State.RESTORING]
-            numbers = [slot.number for slot in ready]
+            stores = {slot.number: self._open(slot) for slot in ready}
+            for store in stores.values():
+                store.write_out()
+            numbers = [*stores]
             ends, starts, changelog_ends = await asyncio.gather(
                 self._source.log_ends(numbers),
                 self._source.log_starts(numbers),
@@ -247,8 +249,11 @@ class PartitionTable(Generic[R]):
             )
             crash_points.reached("after-recovery")
             for slot in ready:
+                if assignment != self._assignments or slot.life.state is not State.RESTORING:
+                    continue  # a rebalance began meanwhile; what it gives is activated once that is restored
                 number = slot.number
-                store = self._open(slot)
+                store = stores[number]
+                store.serve()
                 if store.offset >= changelog_ends[number]:
                     raise StoreAhead(
                         f"the state at {store.path} is ahead of its changelog (offset {store.offset} of "

@@ -86,6 +86,60 @@ def test_a_process_killed_amid_a_restore_leaves_a_prefix(tmp_path: Path) -> None
         store.close()
 
 
+def test_a_process_killed_amid_a_bulk_restore_leaves_a_prefix(tmp_path: Path) -> None:
+    """Before it was written out, while it is, and after: rows and offset are of one moment."""
+    code = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from processors.store import BULK_ROWS, RocksStore, StoreMemory\n"
+        "store = RocksStore.open(Path(sys.argv[1]), StoreMemory(32 << 20))\n"
+        "many = BULK_ROWS // 10\n"
+        "def rows(n): return {b'%09d' % (many * n + i): os.urandom(int(sys.argv[2])) for i in range(many)}\n"
+        "for n in range(30): store.restore(rows(n), n)\n"
+        "then = sys.argv[3:]\n"
+        "if then == ['written out']: store.write_out()\n"
+        "if then == ['written']: store.write(rows(30), 30)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    for nbytes, then in (("10", []), ("300", []), ("10", ["written out"]), ("10", ["written"])):
+        path = tmp_path / "-".join((nbytes, *then))
+        arguments = [sys.executable, "-c", code, str(path), nbytes, *then]
+        assert subprocess.run(arguments, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+        store = RocksStore.open(path, StoreMemory(32 << 20))
+        held = [int(key) for key, _ in store.scan(b"0", b"9" * 9)]
+        assert held == list(range((store.offset + 1) * (store_module.BULK_ROWS // 10)))
+        assert store.offset >= (30 if then == ["written"] else 9)
+        store.close()
+
+
+def test_a_bulk_restore_is_read_as_any_other(tmp_path: Path, memory: StoreMemory) -> None:
+    """Newer rows hide older ones, deleted ones are gone, also where both lie in memory together."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    keys = [b"%06d" % number for number in range(store_module.BULK_ROWS)]
+    for offset, value in enumerate((b"a", b"b", None, b"c")):
+        store.restore(dict.fromkeys(keys, value), offset)
+    store.restore({keys[7]: None}, 4)
+    store.write_out()
+    store.serve()
+    assert (store.get(keys[6]), store.get(keys[7]), store.get(keys[8])) == (b"c", None, b"c")
+    assert sum(1 for _ in store.scan(b"0", b"9")) == len(keys) - 1
+    store.close()
+
+
+def test_a_store_that_is_opened_again_has_its_share_of_the_memory_and_no_more(tmp_path: Path) -> None:
+    """Cache and memtables are those of all stores together; rocksdict would give each one a cache of its own."""
+    RocksStore.open(tmp_path / "0", StoreMemory(32 << 20)).close()
+    memory = StoreMemory(32 << 20)
+    before = memory.used_bytes
+    store = RocksStore.open(tmp_path / "0", memory)
+    store.write({b"%06d" % number: os.urandom(400) for number in range(5_000)}, 0)
+    assert memory.used_bytes - before > 2_000_000
+    store.close()
+    store = RocksStore.open(tmp_path / "0", memory)
+    read = sum(len(row) for _, row in store.scan(b"0", b"9"))
+    assert memory.used_bytes - before > read // 2
+    store.close()
+
+
 def test_a_torn_log_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> None:
     """What RocksDB's log lost is restored from the changelog: offset and rows are of one moment."""
     store = RocksStore.open(tmp_path / "0", memory)

@@ -413,6 +413,32 @@ def test_a_store_ahead_of_its_changelog_ends_the_process(drive: Drive) -> None:
     drive(scenario)
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["taken", "taken and given back"])
+def test_a_rebalance_while_a_restored_partition_waits_for_an_answer_leaves_it_to_the_next_one(
+    drive: Drive, again: bool
+) -> None:
+    """What the answer says is of an assignment that is over: in the next one the changelog may be longer."""
+
+    async def scenario(bench: Bench) -> None:
+        async def rebalance(partitions: Iterable[int]) -> dict[int, int]:
+            del bench.source.changelog_ends  # pyright: ignore[reportAttributeAccessIssue] - the method is back
+            await bench.table.drain()
+            if again:
+                await bench.table.assign({0}, set())
+            return dict.fromkeys(partitions, 0)
+
+        await bench.table.assign({0}, set())
+        bench.source.changelog_ends = rebalance
+        await bench.table.activate()
+        assert bench.state() is (State.RESTORING if again else State.DRAINING)
+        if not again:
+            await bench.table.assign({0}, set())
+        await bench.table.activate()
+        assert bench.state() is State.ACTIVE
+
+    assert not drive(scenario).ends
+
+
 def test_a_run_that_was_queued_when_its_partition_went_is_dropped(drive: Drive) -> None:
     """Its next owner reads it from the stamp."""
 
