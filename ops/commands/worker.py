@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import FrameType
+from typing import NoReturn
+
 import click
 
 from ops.counting import COUNTING, counting
@@ -20,6 +23,10 @@ from ops.settings import (
 )
 
 INTERRUPTED = 130
+
+
+def _nothing_began(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 @click.command(cls=Command)
@@ -43,9 +50,13 @@ def command(settings: Settings, streams: tuple[str, ...]) -> int:
     Logs "ready" when all of its partitions are restored. A broker that cannot be reached is waited for. SIGTERM:
     the epoch is finished and committed, exit 0 within 10 s; Ctrl-C: the same, exit 130. The same command goes on.
     """
+    import signal
+    import sys
+
+    # Until the worker has handlers of its own there is nothing to finish; its imports take a while on a busy machine.
+    signal.signal(signal.SIGTERM, _nothing_began)
     import asyncio
     import logging
-    import sys
     from pathlib import Path
 
     from ops import console

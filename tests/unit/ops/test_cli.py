@@ -338,3 +338,10 @@ def test_a_reader_that_has_enough_leaves_the_exit_code_as_it_is(monkeypatch: pyt
     monkeypatch.setattr(cli, "_silence_stdout", lambda: None)
     monkeypatch.setattr(type(program), "get_command", lambda *_: rejecting)
     assert cli.run(["rejecting"]) == 3
+
+
+def test_a_worker_that_is_stopped_before_it_began_ends_well(tmp_path: Path) -> None:
+    """A supervisor may change its mind at once; to be ended by the signal would look like a crash."""
+    stopped = "import asyncio, os, signal; asyncio.run = lambda run: os.kill(os.getpid(), signal.SIGTERM)"
+    words = [sys.executable, "-W", "ignore", "-c", f"{stopped}; from ops.cli import main; main()"]
+    assert subprocess.run([*words, "worker", "--data", str(tmp_path)], check=False, timeout=60).returncode == 0
