@@ -139,7 +139,7 @@ class Cluster:
         """What the worker called ``name`` has in its environment beside ours."""
         return self._started[name][1]
 
-    def wait_until_ready(self, seconds: float = 60.0) -> None:
+    def wait_until_ready(self, seconds: float = 180.0) -> None:
         """Wait until every worker has said that its partitions are restored.
 
         Raises:
@@ -278,11 +278,28 @@ class Cluster:
         self._timers.append(back)
         return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"
 
-    def pause_broker(self, seconds: float) -> str:
-        """Stop the broker (SIGSTOP), as a machine does that swaps or migrates, and resume it ``seconds`` later."""
+    def pause_broker(self, seconds: float, fits: Callable[[], bool]) -> str:
+        """Stop the broker (SIGSTOP), as a machine does that swaps or migrates, and resume it ``seconds`` later.
+
+        Args:
+            seconds: how long.
+            fits: asked as soon as it stands still; where it does not, the broker goes on, and another moment is tried.
+
+        Raises:
+            TimeoutError: no moment did.
+        """
         self.settle()  # it may have been killed a moment ago
         pid = self.broker.pid
-        os.kill(pid, signal.SIGSTOP)
+
+        def stopped() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, f"the broker ({pid}) stands still")
+            if fits():
+                return True
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+        until(stopped, f"a moment to stop the broker ({pid})")
         try:
             threading.Event().wait(seconds)
         finally:

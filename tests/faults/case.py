@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +92,16 @@ def run(case: Case, folder: Path) -> Verdict:
         nemesis = Nemesis.plan(case.seed, cluster, case.strikes, case.lasts_s)
         if case.more is not None:
             nemesis.add(case.more(random.Random(case.seed), cluster, case.lasts_s))
-        striking = threading.Thread(target=nemesis.run)
-        striking.start()
         sending = Sending(case, cluster, folder / "files")
-        try:
-            sending.run()
-        finally:
-            striking.join()
-            cluster.settle()
-            say(*nemesis.diary, f"worker processes started again: {cluster.restarts}")
+        with ThreadPoolExecutor(1, "nemesis") as threads:
+            struck = threads.submit(nemesis.run)
+            try:
+                sending.run()
+            finally:
+                wait([struck])
+                cluster.settle()
+                say(*nemesis.diary, f"worker processes started again: {cluster.restarts}")
+        struck.result()  # a strike that could not be done is no outcome
         if sending.failures:
             return Verdict(None, [*sending.failures, *logs(folder)])
         return check(case, cluster, sending, folder)

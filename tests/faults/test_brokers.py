@@ -17,10 +17,11 @@ from tests.faults.case import Case, must_be_exact
 from tests.faults.clusters import NodesCluster
 from tests.faults.loads import sites
 from tests.faults.nemesis import Strike, Strikes
+from tests.faults.transactions import open_transactions
 from tests.nodes import Nodes
 
 ALWAYS_SENDING = ("--epoch", "20ms")
-"""A transaction is open nearly all the time, so a broker that stops at any moment stops in the middle of some."""
+"""A transaction is open nearly all the time."""
 SHORT_S, SESSION_S, REQUEST_S, TRANSACTION_S = (0.1, 2.0), (11.0, 14.0), (42.0, 46.0), (62.0, 66.0)
 """How long a broker is stopped: within all time-outs, and beyond those of a member's session, of a client's request
 and of a transaction."""
@@ -32,18 +33,32 @@ and of a transaction."""
 def test_a_broker_that_is_stopped_in_the_middle_of_transactions_leaves_every_summary_exact(
     tmp_path: Path, seed: int, longest_s: tuple[float, float]
 ) -> None:
-    """Five short stops and a long one; and it is killed, too."""
+    """Five short stops and a long one, each while the broker's log holds open transactions; and it is killed, too."""
+    begun: list[int] = []
 
     def plan(rng: random.Random, cluster: Cluster, within_s: float) -> Sequence[Strike]:
         lengths = [rng.uniform(*SHORT_S) for _ in range(5)] + [rng.uniform(*longest_s)]
         rng.shuffle(lengths)
         return [
-            Strike(within_s / 6 * (number + 0.5 * rng.random()), partial(cluster.pause_broker, length))
+            Strike(within_s / 6 * (number + 0.5 * rng.random()), partial(stop_in_the_middle, cluster, length, begun))
             for number, length in enumerate(lengths)
         ]
 
     load, strikes = sites.make(seed, 120_000), Strikes(kills=1, broker_kills=1)
     must_be_exact(Case(seed, load, 2_000, strikes, options=ALWAYS_SENDING, more=plan), tmp_path)
+    assert len(begun) == 6, f"--seed {seed}"
+
+
+def stop_in_the_middle(cluster: Cluster, seconds: float, begun: list[int]) -> str:
+    """Stop the broker while transactions are open; how many goes into ``begun``."""
+    logs, changelog = cluster.broker.home.root / "kafka", sites.SITES.topics.changelog
+
+    def some() -> bool:
+        found = open_transactions(logs, changelog)
+        begun.extend([found] if found else [])
+        return found > 0
+
+    return f"{cluster.pause_broker(seconds, some)}, in the middle of {begun[-1]} transactions"
 
 
 def three(folder: Path, stream: str) -> NodesCluster:
