@@ -10,18 +10,15 @@ offset of the last record that they count. So the first revision above a record'
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+from confluent_kafka import OFFSET_END, Message, TopicPartition
 
 from schemas.sites import SITES
+from tests.bench.reading import WAIT_S, Reading
 
-AT_ONCE = 10_000
-WAIT_S = 0.02
 REVISION = b'"revision":'
 
 
@@ -36,8 +33,8 @@ class Seen(NamedTuple):
     """When the worker's producer took that summary, epoch seconds."""
 
 
-class Watch:
-    """Reads committed summaries from now on, in a thread of its own.
+class Watch(Reading):
+    """Reads committed summaries from now on.
 
     Args:
         kafka: client properties.
@@ -46,33 +43,9 @@ class Watch:
 
     def __init__(self, kafka: Mapping[str, str], partitions: int) -> None:
         self.seen: list[Seen] = []
-        self._consumer = Consumer(
-            {
-                **kafka,
-                "group.id": "tests-bench",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "fetch.wait.max.ms": 20,
-                "log_level": 0,
-            }
-        )
-        topic = SITES.topics.summaries
-        self._consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in range(partitions)])
         self._last = [-1] * partitions
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="watch")
-
-    def __enter__(self) -> Self:
-        self._consumer.consume(1, WAIT_S)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._consumer.close()
+        topic = SITES.topics.summaries
+        super().__init__(kafka, [TopicPartition(topic, number, OFFSET_END) for number in range(partitions)])
 
     def wait_for(self, partitions: set[int], seconds: float, *, after: float) -> float:
         """Wait until each of ``partitions`` has shown an epoch that was sent after ``after`` (epoch seconds).
@@ -82,9 +55,12 @@ class Watch:
 
         Raises:
             TimeoutError: one showed none.
+            Exception: reading broke off.
         """
         deadline = time.monotonic() + seconds
         while True:
+            if self.broken is not None:
+                raise self.broken
             new = [one for one in self.seen if one.sent_at > after]
             if {one.partition for one in new} >= partitions:
                 return min(one.at for one in new)
@@ -92,15 +68,14 @@ class Watch:
                 raise TimeoutError(f"no new summaries of all of {partitions} within {seconds:g} s")
             time.sleep(WAIT_S)
 
-    def _read(self) -> None:
-        while not self._ending.is_set():
-            messages = self._consumer.consume(AT_ONCE, WAIT_S)
-            now = time.monotonic()
-            for message in messages:
-                value, partition = message.value(), message.partition()
-                if value is None or partition is None:
-                    continue
-                revision = int(value[value.rindex(REVISION) + len(REVISION) : -1])
-                if revision > self._last[partition]:
-                    self._last[partition] = revision
-                    self.seen.append(Seen(now, partition, revision, message.timestamp()[1] / 1000))
+    def take(self, messages: Sequence[Message]) -> None:
+        """Note each epoch that is new."""
+        now = time.monotonic()
+        for message in messages:
+            value, partition = message.value(), message.partition()
+            if message.error() is not None or value is None or partition is None:
+                continue
+            revision = int(value[value.rindex(REVISION) + len(REVISION) : -1])
+            if revision > self._last[partition]:
+                self._last[partition] = revision
+                self.seen.append(Seen(now, partition, revision, message.timestamp()[1] / 1000))

@@ -12,23 +12,19 @@ Committed ones only, where there are transactions. Moments are the broker's, whi
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from tests.bench.peers.answer import Answer
-
-AT_ONCE = 10_000
-WAIT_S = 0.02
+from tests.bench.reading import Reading
 
 
-class Reader:
-    """Reads a topic of summaries from its beginning, in a thread of its own.
+class Reader(Reading):
+    """Reads a topic of summaries from its beginning.
 
     Args:
         kafka: client properties.
@@ -42,35 +38,10 @@ class Reader:
         self.messages = 0
         """Of all sites."""
         self.records = 0
-        self.broken: Exception | None = None
         self.unread = set(range(partitions))
         """Partitions of which the end was never reached."""
         self._arrived: list[tuple[float, float]] = []
-        self._consumer = Consumer(
-            {
-                **kafka,
-                "group.id": "tests-bench-peers",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-                "log_level": 0,
-            }
-        )
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._consumer.close()
+        super().__init__(kafka, [TopicPartition(topic, number, 0) for number in range(partitions)])
 
     def wrong(self, answer: Answer) -> dict[str, tuple[tuple[int, int] | None, tuple[int, int]]]:
         """What the newest summary says of a site and what is right, where they differ."""
@@ -88,14 +59,8 @@ class Reader:
     def _fits(self, site: str, answer: Answer) -> bool:
         return self.newest.get(site) == answer.of(site)
 
-    def _run(self) -> None:
-        try:
-            while not self._ending.is_set():
-                self._take(self._consumer.consume(AT_ONCE, WAIT_S))
-        except Exception as error:  # noqa: BLE001 - whoever reads its summaries raises it
-            self.broken = error
-
-    def _take(self, messages: Sequence[Message]) -> None:
+    def take(self, messages: Sequence[Message]) -> None:
+        """Note the newest of each site, and when it came."""
         now, appended = time.time(), 0.0
         for message in messages:
             error = message.error()
