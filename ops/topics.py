@@ -29,8 +29,13 @@ if TYPE_CHECKING:
 LETTERS_KEPT_MS = 30 * 86_400_000
 _BATCH = {"max.message.bytes": str(BATCH_BYTES)}
 _COMPACTED = {"cleanup.policy": "compact", **_BATCH}
-_VISIBLE_S = 15.0
-"""How long the cluster may take to show what was created."""
+_VISIBLE_S = 60.0
+"""How long the cluster may take to show what was created: hundreds of partitions, on a machine that is busy."""
+_PASSING = {
+    "FENCED_LEADER_EPOCH", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "UNKNOWN_LEADER_EPOCH",
+    "UNKNOWN_TOPIC_OR_PART", "_TIMED_OUT", "_TRANSPORT",
+}  # fmt: skip
+"""Answers of a cluster that is still making partitions, or has no time to answer."""
 
 
 @dataclass(frozen=True)
@@ -271,14 +276,20 @@ def _await_leaders(
     Returns:
         All topics there are then.
     """
+    from confluent_kafka import KafkaException
+
     from sinks.committed import committed_spans
 
     deadline = clock() + _VISIBLE_S
     while True:
-        have = admin.list_topics(timeout=10).topics
-        if all(name in have and all(p.leader >= 0 for p in have[name].partitions.values()) for name in names):
-            committed_spans(admin, {name: len(have[name].partitions) for name in names})
-            return have
+        try:
+            have = admin.list_topics(timeout=10).topics
+            if all(name in have and all(p.leader >= 0 for p in have[name].partitions.values()) for name in names):
+                committed_spans(admin, {name: len(have[name].partitions) for name in names})
+                return have
+        except KafkaException as error:
+            if error.args[0].name() not in _PASSING:
+                raise
         if clock() > deadline:
             raise StreamgaugeError(f"{', '.join(names)}: no leader after {_VISIBLE_S:g} s; are all brokers up?")
         time.sleep(0.05)
