@@ -1,6 +1,7 @@
 """What an aggregator is: the meaning of one stream's summaries, and nothing else (no Kafka, files, clock, logging).
 
-The engine decodes runs, hands them over in batches as large as an epoch allows, and publishes what changed:
+The engine decodes runs, hands them over in batches as large as an epoch allows, and publishes what changed. An
+aggregator that has `columns` gets the records some thousands at a time, before the batch is whole:
 
     changes = aggregator.update(rows, Batch(records, broker_ms))
     for entity in changes.entities:
@@ -19,11 +20,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from aggregators.rows import Rows
 
 R = TypeVar("R")
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 class Batch(NamedTuple, Generic[R]):
@@ -32,6 +34,16 @@ class Batch(NamedTuple, Generic[R]):
     records: Sequence[R]
     broker_ms: Sequence[int]
     """When the broker took each record in, epoch milliseconds (``in the future`` is measured against it)."""
+    columns: Any = None
+    """What `Aggregator.columns` gave and the engine has filled; ``records`` is empty then."""
+
+
+class Columns(Protocol[R_contra]):
+    """What an aggregator keeps of records that it takes in while they are decoded, some thousands at a time."""
+
+    def extend(self, records: Sequence[R_contra], /) -> None:
+        """Take records in."""
+        ...
 
 
 @dataclass
@@ -91,6 +103,10 @@ class Aggregator(ABC, Generic[R]):
     @abstractmethod
     def update(self, rows: Rows, batch: Batch[R]) -> Changes:
         """Count ``batch``. When it returns, all it did is in ``rows``."""
+
+    def columns(self) -> Columns[R] | None:
+        """What takes in the records of a batch, to be its `Batch.columns`; None: they are wanted as they are."""
+        return None
 
     @abstractmethod
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:

@@ -74,9 +74,10 @@ def outcome(
     done = Outcome({}, {}, {})
     entities: set[str] = set()
     borders = [0, *sorted(cut for cut in set(cuts) if 0 < cut < len(records)), len(records)]
-    for first, last in pairwise(borders):
+    for number, (first, last) in enumerate(pairwise(borders)):
         part = records[first:last]
-        changes = aggregator.update(rows, Batch(part, [broker_ms] * len(part)))
+        batch = Batch(part, [broker_ms] * len(part))
+        changes = aggregator.update(rows, _taken_in(aggregator, batch) if number % 2 else batch)
         entities.update(changes.entities)
         done.refused += [(first + index, reason) for index, reason in changes.refused]
         epoch = rows.take()
@@ -91,6 +92,16 @@ def outcome(
             done.answers[key, name, str(sorted(arguments.items()))] = answer
     done.rows = dict(store)
     return done
+
+
+def _taken_in(aggregator: Aggregator[R], batch: Batch[R]) -> Batch[R]:
+    """A batch as the engine gives it: where the aggregator keeps columns, it has taken in the records bit by bit."""
+    columns, records = aggregator.columns(), batch.records
+    if columns is None:
+        return batch
+    for some in (records[:1], records[1:]):
+        columns.extend(some)
+    return Batch((), batch.broker_ms, columns)
 
 
 def split(aggregator: Aggregator[R], records: Sequence[R], cuts: Collection[int], *, views: Views = ()) -> None:

@@ -2,13 +2,14 @@
 
 An owner is a site's visitors or its operators: the site's place in the batch, twice, and one more for operators.
 
+>>> from aggregators.arrivals import Arrivals
 >>> from aggregators.by_site import BySite
 >>> from aggregators.rows import MemoryStore, Rows
 >>> from aggregators.site import Sizes
 >>> from schemas.sites import Message, MessageData
 >>> rows = Rows(MemoryStore())
 >>> residents = Residents.of(rows)
->>> batch = BySite([Message(id, name, "7", 1, MessageData()) for id, name in ("1a", "2b", "3a")], range(3))
+>>> batch = BySite(Arrivals([Message(id, name, "7", 1, MessageData()) for id, name in ("1a", "2b", "3a")]))
 >>> visit = Visit(batch, [site for site in residents.open(rows, Sizes(), batch.site_ids) if site])
 >>> number(visit, residents).tolist(), visit.totals["visitors"].tolist()
 ([0, 1, 0], [2])

@@ -4,6 +4,7 @@ With a retention, a site's ``floor`` is its greatest timestamp less the retentio
 in the totals, is dropped when blocks are merged, and an event below is too late. The floor moves with every event,
 so that a batch gives what its events would have given one by one.
 
+>>> from aggregators.arrivals import Arrivals
 >>> from aggregators.by_site import BySite
 >>> from aggregators.residents import Residents
 >>> from aggregators.rows import MemoryStore, Rows
@@ -11,7 +12,7 @@ so that a batch gives what its events would have given one by one.
 >>> from schemas.sites import Message, MessageData
 >>> rows = Rows(MemoryStore())
 >>> residents = Residents.of(rows)
->>> batch = BySite([Message(id, "v", "7", at, MessageData()) for at, id in enumerate("abac")], range(4))
+>>> batch = BySite(Arrivals([Message(id, "v", "7", at, MessageData()) for at, id in enumerate("abac")]))
 >>> visit = Visit(batch, [site for site in residents.open(rows, Sizes(), batch.site_ids) if site])
 >>> NewEvents(visit, residents.seen, retention=None).keep.tolist()
 [True, True, False, True]

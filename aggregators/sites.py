@@ -29,6 +29,7 @@ import numpy as np
 
 from aggregators import site_views
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
+from aggregators.arrivals import Arrivals
 from aggregators.by_site import BySite
 from aggregators.naming import number
 from aggregators.new_events import NewEvents
@@ -60,13 +61,19 @@ class Sites(Aggregator[SiteEvent]):
     def update(self, rows: Rows, batch: Batch[SiteEvent]) -> Changes:
         """Count a batch."""
         changes = Changes()
-        records, places = self._in_time(batch, changes)
-        if records:
+        arrivals = Arrivals(batch.records) if batch.columns is None else batch.columns
+        if len(arrivals):
             residents = Residents.of(rows)
-            self._count(rows, self._visit(rows, BySite(records, places), residents, changes), residents, changes)
+            by_site = BySite(arrivals)
+            self._refuse_future(by_site, batch.broker_ms, changes)
+            self._count(rows, self._visit(rows, by_site, residents, changes), residents, changes)
             residents.settle(rows)
         changes.refused.sort()
         return changes
+
+    def columns(self) -> Arrivals:
+        """What is kept of the records of a batch."""
+        return Arrivals()
 
     def _visit(self, rows: Rows, batch: BySite, residents: Residents, changes: Changes) -> Visit:
         """The sites of a batch; records of others are refused and left out."""
@@ -134,14 +141,11 @@ class Sites(Aggregator[SiteEvent]):
             case _:
                 raise LookupError(f"sites have no view {name!r}: state, at, by and operators there are")
 
-    def _in_time(self, batch: Batch[SiteEvent], changes: Changes) -> tuple[Sequence[SiteEvent], Sequence[int]]:
-        """The records that are not too far ahead of when the broker took them in, and their places."""
-        if self._ahead_ms is None:
-            return batch.records, range(len(batch.records))
-        places: list[int] = []
-        for place, (record, broker_ms) in enumerate(zip(batch.records, batch.broker_ms, strict=True)):
-            if record.timestamp * 1000 > broker_ms + self._ahead_ms:
-                changes.refused.append((place, IN_THE_FUTURE))
-            else:
-                places.append(place)
-        return [batch.records[place] for place in places], places
+    def _refuse_future(self, batch: BySite, broker_ms: Sequence[int], changes: Changes) -> None:
+        """Refuse the records that are too far ahead of when the broker took them in."""
+        if self._ahead_ms is not None:
+            late_s = (np.array(broker_ms, np.int64) + self._ahead_ms) // 1000
+            ahead = batch.times > late_s[batch.places]
+            if ahead.any():
+                changes.refused += [(place, IN_THE_FUTURE) for place in batch.places[ahead].tolist()]
+                batch.only(~ahead)

@@ -1,11 +1,12 @@
 """New events of `sites` on their way into totals and rows: what is left to do once they are chosen and named.
 
+>>> from aggregators.arrivals import Arrivals
 >>> from aggregators.by_site import BySite
 >>> from aggregators.residents import Residents
 >>> from aggregators.rows import MemoryStore
 >>> from schemas.sites import Message, MessageData
 >>> rows = Rows(MemoryStore())
->>> batch = BySite([Message("a", "v", "7", 1, MessageData())], range(1))
+>>> batch = BySite(Arrivals([Message("a", "v", "7", 1, MessageData())]))
 >>> visit = Visit(batch, [site for site in Residents.of(rows).open(rows, Sizes(), batch.site_ids) if site])
 >>> tally = Tally(visit, np.array([0], np.uint32), Sizes())
 >>> tally.sign(); tally.count_messages(); tally.add(None); tally.put(rows, None)
@@ -15,7 +16,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -26,7 +26,6 @@ from aggregators.site import STATUS, TOTALS_BYTES, Sign, Sizes
 from aggregators.timeline import Timeline
 from aggregators.visit import Visit
 from aggregators.young_timeline import YoungTimeline, met
-from schemas.sites import Status
 
 
 class Tally:
@@ -54,17 +53,19 @@ class Tally:
         full = np.flatnonzero((room > 0) & (room <= self._events))
         last_young = dict(zip(full.tolist(), (self._starts + room - 1)[full].tolist(), strict=True))
         places = np.flatnonzero(batch.signed)
-        records = cast("list[Status]", batch.records(places))
-        online = [record.data.status == "online" for record in records]
+        online = batch.online(places)
         operators = numbers[places]
         numbers[places] = np.uint32(STATUS) | operators << np.uint32(1) | np.array(online, np.bool_)
         ids = batch.ids.take(places, axis=0).tobytes()
         sixteens = [ids[at : at + 16] for at in range(0, len(ids), 16)]
-        texts: Sequence[str | None] = [None] * len(places)
-        if batch.hashed is not None:
-            hashed = batch.hashed[places].tolist()
-            texts = [record.id if is_hashed else None for record, is_hashed in zip(records, hashed, strict=True)]
-        columns = (places.tolist(), batch.times[places].tolist(), operators.tolist(), online, sixteens, texts)
+        columns = (
+            places.tolist(),
+            batch.times[places].tolist(),
+            operators.tolist(),
+            online,
+            sixteens,
+            batch.texts(places),
+        )
         signs: list[Sign] = list(zip(*columns, strict=True))
         borders = [0, *np.searchsorted(places, self._ends).tolist()]
         for at in sorted({*batch.codes[places].tolist(), *last_young}):

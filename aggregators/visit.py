@@ -1,9 +1,10 @@
 """A batch of `sites` and the sites that it visits, with what is done for all of them as columns.
 
+>>> from aggregators.arrivals import Arrivals
 >>> from aggregators.rows import MemoryStore, Rows
 >>> from aggregators.site import Sizes
 >>> from schemas.sites import Message, MessageData
->>> batch = BySite([Message(id, "v", site, 5, MessageData()) for id, site in ("ax", "by", "cx")], range(3))
+>>> batch = BySite(Arrivals([Message(id, "v", site, 5, MessageData()) for id, site in ("ax", "by", "cx")]))
 >>> visit = Visit(batch, [Site(Rows(MemoryStore()), key, Sizes(), None) for key in (b"sx", b"sy")])
 >>> visit.only(np.array([False, True, True]))
 >>> [site.key for site in visit.sites], visit.events.tolist()
@@ -17,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aggregators.by_site import BySite, Mask
+from aggregators.blocks import Mask
+from aggregators.by_site import BySite
 from aggregators.site import TOTALS, Site
 
 

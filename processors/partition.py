@@ -192,8 +192,10 @@ class Partition(Generic[R]):
 
     def _count(self) -> None:
         waiting, self._waiting = self._waiting, Waiting()
-        for part in waiting.parts(self._decoder, timed=self._aggregator.needs_broker_time):
-            changes = self._aggregator.update(self.rows, Batch(part.records, part.times))
+        for part in waiting.parts(
+            self._decoder, timed=self._aggregator.needs_broker_time, columns=self._aggregator.columns
+        ):
+            changes = self._aggregator.update(self.rows, Batch(part.records, part.times, part.columns))
             self._changed.update(dict.fromkeys(changes.entities))
             self._published.update(changes.published)
             refused = [(part.places[index], reason) for index, reason in changes.refused]

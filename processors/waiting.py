@@ -1,8 +1,8 @@
 """Input that waits to be counted: packed as it came, opened part by part when the epoch ends.
 
 A backlog holds hundreds of thousands of records for each partition. Packed they take some 60 bytes each; opened, ten
-times that. So they are opened when they are decoded, a few thousand at once, and nothing is kept of them but the
-decoded record; of one that becomes a dead letter, its packet is opened once more.
+times that. So they are opened when they are decoded, some thousands at once, and nothing is kept of them but the
+decoded record, or what the aggregator wants of it; of one that becomes a dead letter, its packet is opened once more.
 
 >>> import msgspec
 >>> from processors.run import Loose, Record
@@ -18,16 +18,18 @@ decoded record; of one that becomes a dead letter, its packet is opened once mor
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from aggregators.aggregator import Columns
 from processors.run import KafkaRecord, Packet
 from schemas.decode import RunDecoder
 
 R = TypeVar("R")
 
-OPEN_RECORDS = 4_096
-"""So many values are decoded in one call: enough for the call not to matter, few enough to stay in the CPU's cache."""
+OPEN_RECORDS = 16_384
+"""So many values are decoded in one call: few enough for their memory to be used again at once, enough for what is
+looked up meanwhile (the keys met so far) to be fetched into the CPU's cache seldom."""
 PART_BYTES = 64 << 20
 """Values of so many bytes make a part, however few: what is highly compressed may be large when it is opened."""
 
@@ -35,19 +37,21 @@ PART_BYTES = 64 << 20
 class Part(Generic[R]):
     """A part of what waited, decoded. A place is an index into it, bad records included."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Columns[R] | None = None) -> None:
         self.records: list[R] = []
-        """What could be decoded."""
+        """What could be decoded; empty where it went into `columns`."""
+        self.columns = columns
         self.places: Sequence[int] = ()
-        """Of `records`."""
+        """Of what could be decoded."""
         self.times: list[int] = []
-        """When the broker took each of `records` in, epoch milliseconds; empty where it is not wanted."""
+        """When the broker took each of the records in, epoch milliseconds; empty where it is not wanted."""
         self.bad: list[tuple[int, str]] = []
         """Place and reason of what could not be decoded."""
         self.size = 0
         """How many records it was made of."""
         self.nbytes = 0
         """Of their values."""
+        self._take_in = self.records.extend if columns is None else columns.extend
         self._packets: list[Packet] = []
         self._begins: list[int] = []
 
@@ -69,7 +73,7 @@ class Part(Generic[R]):
             return False
         values = [record.value for record in opened]
         decoded = decoder.decode(values)
-        self.records += decoded.records
+        self._take_in(decoded.records)
         if timed:
             self.times += [opened[index].timestamp for index in decoded.positions]
         self.bad += [(self.size + index, reason) for index, reason in decoded.bad]
@@ -102,17 +106,20 @@ class Waiting:
             self._records += len(packet)
             self.nbytes += packet.nbytes
 
-    def parts(self, decoder: RunDecoder[R], *, timed: bool) -> Iterator[Part[R]]:
+    def parts(
+        self, decoder: RunDecoder[R], *, timed: bool, columns: Callable[[], Columns[R] | None] = lambda: None
+    ) -> Iterator[Part[R]]:
         """Open and decode everything: one part, unless it is very large.
 
         Args:
             decoder: of the stream.
             timed: whether the broker's time of each record is wanted.
+            columns: gives what takes in the records of a part (`Aggregator.columns`).
         """
         packets = iter(self._packets)
         more = True
         while more:
-            part = Part[R]()
+            part = Part[R](columns())
             while part.nbytes < PART_BYTES and (more := part.take(packets, decoder, timed=timed)):
                 pass
             if part.size:
