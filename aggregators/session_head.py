@@ -12,6 +12,7 @@ sample of each state, the highest folded window, and the last folded state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any, NamedTuple
 
 import msgspec
@@ -75,6 +76,18 @@ class Head(Struct, array_like=True):
     """By the state's rank."""
     folded_peak: Peak | None = None
     peak: Peak | None = None
+
+    def put_share(self, rank: int, share: Share) -> None:
+        """Count samples of a state by what they add up to."""
+        ours = self.shares.get(rank)
+        if ours is None:
+            self.shares[rank] = share
+            return
+        ours.count += share.count
+        ours.above += share.above
+        ours.top = max(ours.top, share.top)
+        ours.folded_top = max(ours.folded_top, share.folded_top)
+        ours.bins = list(map(add, ours.bins, share.bins))
 
     def put_samples(self, rank: int, cpus: Sequence[float]) -> None:
         """Count samples of a state, at least one."""

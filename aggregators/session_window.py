@@ -3,7 +3,7 @@ r"""Five seconds of one session: what arrived for them, in the order of arrival,
 >>> window = Window(0)
 >>> window.add_sample(plain(3, 1, 0.5), None), window.add_sample(plain(3, 1, 0.5), None)
 (True, False)
->>> window.add_mark(2, 1)
+>>> window.add_mark(mark(2, 1))
 >>> list(window.samples()), list(window.marks())
 ([(3, 0.5)], [(2, 1)])
 
@@ -22,8 +22,13 @@ cut depends on the order of arrival only.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from hashlib import blake2b
+from operator import add
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from aggregators.exact import mean, scaled
 
@@ -36,7 +41,8 @@ _ENTRY = struct.Struct("<HBd")
 _PART = struct.Struct("<HB8s")
 _RICH, _MARK, _PARTS = 0x08, 0x10, 0x20
 _RANK = 0x07
-_SIZE = _ENTRY.size
+_PLAIN = np.dtype([("place", "<u2"), ("tag", "u1"), ("cpu", "<f8")])
+SIZE = _ENTRY.size
 _IDENTITY = 2 * _PART.size
 
 
@@ -58,9 +64,43 @@ def rich(place: int, rank: int, cpu: float, content: bytes) -> tuple[bytes, byte
     return _ENTRY.pack(place, rank | _RICH, cpu), identity
 
 
+def mark(place: int, rank: int) -> bytes:
+    """The entry that says that the state of ``rank`` begins at ``place`` (ms from the window's start)."""
+    return _ENTRY.pack(place, rank | _MARK, 0.0)
+
+
+def plains(places: npt.NDArray[np.int64], cpus: npt.NDArray[np.float64]) -> bytes:
+    """The entries of many samples whose records report no state, one after the other: `plain` of each."""
+    entries = np.zeros(len(places), _PLAIN)
+    entries["place"], entries["cpu"] = places, cpus
+    return entries.tobytes()
+
+
 def is_full(page: Sized) -> bool:
     """Whether a page takes no more, so that another may follow it."""
     return len(page) >= PAGE_BYTES
+
+
+class Sums(NamedTuple):
+    """What samples add up to."""
+
+    total: int
+    """Exact, in `exact.scaled` units."""
+    counts: list[int]
+    """Of each rank of a state."""
+    tops: list[float]
+    """The greatest of each; -1 where there is none."""
+
+
+class Run(NamedTuple):
+    """Entries in the order of arrival."""
+
+    plain: bytes
+    """Those of `plains`."""
+    other: bytes = b""
+    """After them: one of another kind, with all that belongs to it."""
+    identity: bytes = b""
+    """What that is known by, where it is a sample."""
 
 
 class Window:
@@ -117,10 +157,7 @@ class Window:
             entry: as `plain` or `rich` made it.
             identity: of a rich one.
         """
-        seen = self._seen
-        if seen is None:
-            seen = self._seen = set(self._identities())
-        known = identity or entry
+        seen, known = self._identified(), identity or entry
         if known in seen:
             return False
         seen.add(known)
@@ -128,9 +165,34 @@ class Window:
         self._append(entry if identity is None else entry + identity)
         return True
 
-    def add_mark(self, time: int, rank: int) -> None:
-        """Say that the state of a rank begins at ``time`` (ms)."""
-        self._append(_ENTRY.pack(time - self.number * WINDOW_MS, rank | _MARK, 0.0))
+    def has(self, identity: bytes) -> bool:
+        """Whether a sample is here: its identity, or its entry where that is its identity."""
+        return identity in self._identified()
+
+    def add_mark(self, entry: bytes) -> None:
+        """Say that a state begins, by the entry that `mark` made."""
+        self._append(entry)
+
+    def add(self, runs: Iterable[Run], sums: Sums) -> None:
+        """Add what has arrived for it, of which nothing is here.
+
+        Args:
+            runs: in the order of arrival.
+            sums: what its samples add up to.
+        """
+        seen = self._seen
+        for run in runs:
+            self._append_all(run.plain)
+            if run.other:
+                self._append(run.other)
+            if seen is not None:
+                seen.update(run.plain[at : at + SIZE] for at in range(0, len(run.plain), SIZE))
+                if run.identity:
+                    seen.add(run.identity)
+        self.count += sum(sums.counts)
+        self.total += sums.total
+        self.counts = list(map(add, self.counts, sums.counts))
+        self.tops = list(map(max, self.tops, sums.tops))
 
     def samples(self) -> Iterator[tuple[int, float]]:
         """``(time, cpu)`` of each sample, in no particular order."""
@@ -170,12 +232,30 @@ class Window:
         if self.clean == len(pages):
             self.clean -= 1
 
+    def _append_all(self, plain_ones: bytes) -> None:
+        """Append entries of one size, as one by one."""
+        at, pages = 0, self.pages
+        while at < len(plain_ones):
+            if not pages or is_full(pages[-1]):
+                pages.append(bytearray())
+            room = -(-(PAGE_BYTES - len(pages[-1])) // SIZE) * SIZE
+            pages[-1] += plain_ones[at : at + room]
+            self.clean = min(self.clean, len(pages) - 1)
+            at += room
+
+    def _identified(self) -> set[bytes]:
+        """The identities of its samples."""
+        seen = self._seen
+        if seen is None:
+            seen = self._seen = set(self._identities())
+        return seen
+
     def _identities(self) -> Iterator[bytes]:
         for page in self.pages:
             whole = bytes(page)
-            for at in range(0, len(whole), _SIZE):
+            for at in range(0, len(whole), SIZE):
                 tag = whole[at + 2]
                 if tag < _RICH:
-                    yield whole[at : at + _SIZE]
+                    yield whole[at : at + SIZE]
                 elif tag < _MARK:
-                    yield whole[at + _SIZE : at + _SIZE + _IDENTITY]
+                    yield whole[at + SIZE : at + SIZE + _IDENTITY]

@@ -21,29 +21,24 @@ what is high, it tells by the peak.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from aggregators import session_head, session_views
 from aggregators.aggregator import IN_THE_FUTURE, WRONG_PARTITION, Aggregator, Batch, Changes, Counting
+from aggregators.homes import strangers
 from aggregators.rows import Rows
 from aggregators.session import HEADS, HEADS_END, Session
+from aggregators.session_columns import Columns, by_session, columns_of, rows_of
+from aggregators.session_crowd import Crowd
 from aggregators.session_ends import ALIVE, MOMENT_MS, OVER, Rules, moment, session_at
+from aggregators.session_tally import count
 from schemas.sessions import SessionRecord, further_of
 
 DAY_MS = 86_400_000
 _CLOCK = b"c"
-
-
-class _Group(NamedTuple):
-    """A batch's records of one session: what others report meanwhile moves the clock, and nothing else of it."""
-
-    session: Session
-    records: list[SessionRecord]
-    clocks: list[int]
-    """The partition's event time with each."""
-    places: list[int]
-    """In the batch."""
 
 
 class Sessions(Aggregator[SessionRecord]):
@@ -68,46 +63,66 @@ class Sessions(Aggregator[SessionRecord]):
 
     def update(self, rows: Rows, batch: Batch[SessionRecord]) -> Changes:
         """Count a batch."""
+        changes = Changes()
+        names, columns = columns_of(batch.records, self._rules.further)
+        columns = self._in_time(columns, batch, changes)
+        sessions, away = self._open(rows, names)
+        if away:
+            ours = ~np.isin(columns.codes, list(away))
+            changes.refused += [(place, WRONG_PARTITION) for place in columns.places[~ours].tolist()]
+            columns = columns.at(ours)
+        if len(columns.times):
+            self._count(rows, batch.records, columns, sessions, changes)
+        changes.refused.sort()
+        return changes
+
+    def _count(
+        self,
+        rows: Rows,
+        records: Sequence[SessionRecord],
+        columns: Columns,
+        sessions: Sequence[Session],
+        changes: Changes,
+    ) -> None:
         before = _clock(rows)
-        clock, refused = before, list[tuple[int, str]]()
-        groups: dict[str, _Group | None] = {}
-        future = self._in_the_future(batch)
-        for at, record in enumerate(batch.records):
-            if at in future:
-                refused.append((at, IN_THE_FUTURE))
-                continue
-            name = record.session_id
-            if name in groups:
-                group = groups[name]
-            else:
-                session = self._open(rows, name)
-                group = groups[name] = None if session is None else _Group(session, [], [], [])
-            if group is None:
-                refused.append((at, WRONG_PARTITION))
-                continue
-            if clock is None or record.timestamp > clock:
-                clock = record.timestamp
-            _, records, clocks, places = group
-            records.append(record)
-            clocks.append(clock)
-            places.append(at)
-        for group in groups.values():
-            if group is not None:
-                refused += [(group.places[at], why) for at, why in group.session.count_all(group.records, group.clocks)]
-        sessions = {name: group.session for name, group in groups.items() if group is not None}
-        changed = {name: session for name, session in sessions.items() if session.dirty}
-        for session in changed.values():
-            session.settle()
-            rows.keep(session.key, session, session.nbytes)
-        entities = dict.fromkeys(changed)
-        if clock is not None and clock != before:
+        clocks = np.maximum.accumulate(columns.times)
+        if before is not None:
+            clocks = np.maximum(clocks, before)
+        clock = int(clocks[-1])
+        now = None
+        if before is None or before // MOMENT_MS < clock // MOMENT_MS:
+            # By the moment, not by the clock: what was done must not depend on where a batch ends within it.
+            now = clock // MOMENT_MS * MOMENT_MS
+        columns = columns._replace(clocks=clocks)
+        columns = columns.at(by_session(columns.codes, len(sessions)))
+        changes.refused += self._refused(records, columns, sessions, now)
+        entities: dict[str, None] = {}
+        for session in sessions:
+            if session.dirty:
+                entities[session.name] = None
+                if now is not None and session.is_due(now):
+                    session.end()
+                session.settle()
+                rows.keep(session.key, session, session.nbytes)
+        if clock != before:
             rows.put(_CLOCK, b"%d" % clock)
-            if before is None or before // MOMENT_MS < clock // MOMENT_MS:
-                # By the moment, not by the clock: what was done must not depend on where a batch ends within it.
-                now = clock // MOMENT_MS * MOMENT_MS
-                self._fold_ended(rows, now)
-                entities.update(dict.fromkeys(self._remove_forgotten(rows, now)))
-        return Changes(entities, refused=sorted(refused))
+        if now is not None:
+            self._fold_ended(rows, now)
+            entities.update(dict.fromkeys(self._remove_forgotten(rows, now)))
+        changes.entities = entities
+
+    def _refused(
+        self, records: Sequence[SessionRecord], columns: Columns, sessions: Sequence[Session], now: int | None
+    ) -> list[tuple[int, str]]:
+        """Count records, together where that can be; the places of those that are refused, and the reasons."""
+        crowd = Crowd(records, columns, sessions, self._rules)
+        refused = count(crowd, now)
+        rest = columns.at(~crowd.together[columns.codes])
+        for code, place, clock in rows_of(rest.codes, rest.places, rest.clocks):
+            reason = sessions[code].count(records[place], clock)
+            if reason is not None:
+                refused.append((place, reason))
+        return refused
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A session's summary; None once its retention is over."""
@@ -137,23 +152,31 @@ class Sessions(Aggregator[SessionRecord]):
             case _:
                 raise LookupError(f"sessions have no view {name!r}: state and report there are")
 
-    def _in_the_future(self, batch: Batch[SessionRecord]) -> set[int]:
-        """The places of records that are too far ahead of when the broker took them in."""
-        ahead = self._ahead_ms
-        if ahead is None:
-            return set()
-        times = zip(batch.records, batch.broker_ms, strict=True)
-        return {at for at, (record, broker_ms) in enumerate(times) if record.timestamp > broker_ms + ahead}
+    def _in_time(self, columns: Columns, batch: Batch[SessionRecord], changes: Changes) -> Columns:
+        """The records that are not too far ahead of when the broker took them in."""
+        if self._ahead_ms is None:
+            return columns
+        future = columns.times > np.array(batch.broker_ms, np.int64) + min(self._ahead_ms, 1 << 62)
+        if not future.any():
+            return columns
+        changes.refused += [(place, IN_THE_FUTURE) for place in np.flatnonzero(future).tolist()]
+        return columns.at(~future)
 
-    def _open(self, rows: Rows, name: str) -> Session | None:
-        """The session called ``name``, from its rows or new; None when it is new and of another partition."""
-        key = HEADS + name.encode()
-        session: Session | None = rows.kept(key)
-        if session is None:
-            row = rows.get(key)
-            if row is not None or rows.owns(key[len(HEADS) :]):
+    def _open(self, rows: Rows, names: Sequence[str]) -> tuple[list[Session], set[int]]:
+        """The sessions of some names; the places of those that are new and of another partition."""
+        sessions: list[Session] = []
+        new: list[int] = []
+        for place, name in enumerate(names):
+            key = HEADS + name.encode()
+            session: Session | None = rows.kept(key)
+            if session is None:
+                row = rows.get(key)
                 session = Session(rows, name, self._rules, row)
-        return session
+                if row is None:
+                    new.append(place)
+            sessions.append(session)
+        away = strangers(rows, [sessions[place].key[len(HEADS) :] for place in new])
+        return sessions, {new[place] for place in away}
 
     def _fold_ended(self, rows: Rows, now: int) -> None:
         for session in self._indexed(rows, ALIVE, moment(ALIVE, now + MOMENT_MS)):
@@ -175,10 +198,10 @@ class Sessions(Aggregator[SessionRecord]):
 
     def _indexed(self, rows: Rows, start: bytes, end: bytes) -> Iterator[Session]:
         """The sessions whose index rows are in ``[start, end)``."""
-        for row, _ in list(rows.range(start, end)):
-            session = self._open(rows, session_at(row))
-            if session is None:
-                raise RuntimeError(f"an index names a session that has no head: {session_at(row)!r}")
+        names = [session_at(row) for row, _ in rows.range(start, end)]
+        for session in self._open(rows, names)[0]:
+            if session.fresh:
+                raise RuntimeError(f"an index names a session that has no head: {session.name!r}")
             yield session
 
 

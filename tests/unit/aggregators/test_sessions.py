@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from aggregators import laws, session, session_ends, session_window
+from aggregators import laws, session, session_crowd, session_ends, session_window
 from aggregators import sessions as aggregator
 from aggregators.aggregator import Batch, Counting
+from aggregators.exact import SumsOfShares, scaled
 from aggregators.rows import Memory, MemoryStore, Rows
 from aggregators.session_ends import ALIVE, OVER
 from aggregators.sessions import Sessions
@@ -53,11 +55,69 @@ CUTS = st.sets(st.integers(0, 60), max_size=8)
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few records fill several pages, and time passes many moments."""
+    """So that a few records fill several pages and are counted together, and time passes many moments."""
+    monkeypatch.setattr(session_crowd, "FEW", 1)
     monkeypatch.setattr(session_window, "PAGE_BYTES", 40)
     monkeypatch.setattr(session, "MOMENT_MS", 7_000)
     monkeypatch.setattr(session_ends, "MOMENT_MS", 7_000)
     monkeypatch.setattr(aggregator, "MOMENT_MS", 7_000)
+
+
+LIVELY = st.lists(
+    st.one_of(
+        *[st.builds(SessionRecord, st.integers(0, 40_000), st.sampled_from("ab"), cpu=st.sampled_from(VALUES))] * 3,
+        records([*range(0, 40_000, 1_000)], ("a", "b", "c")),
+    ),
+    min_size=20, max_size=80,
+)  # fmt: skip
+"""Mostly bare samples, many of them of one moment or twice, up to three times the grace apart."""
+
+
+@given(LIVELY, st.sets(st.integers(0, 80), max_size=4), st.none() | st.sampled_from([1, 60_000]))
+@settings(max_examples=60, deadline=None)
+def test_together_leaves_what_one_by_one_leaves(
+    run: list[SessionRecord], cuts: set[int], retention: int | None
+) -> None:
+    """Byte for byte, whoever is counted how, and what each batch refuses."""
+    views = [*VIEWS, ("state", {})]
+    together = laws.outcome(Sessions(counting(retention)), run, cuts, views=views)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session_crowd, "FEW", len(run))
+        assert laws.outcome(Sessions(counting(retention)), run, cuts, views=views) == together
+
+
+def sample(time: int, cpu: float, name: str = "a", **more: Any) -> SessionRecord:
+    return SessionRecord(time, name, cpu=cpu, **more)
+
+
+FIRST = [*(sample(ms, 0.5) for ms in range(0, 4_000, 500)), SessionRecord(3_500, "a", version="700")]
+
+
+@pytest.mark.parametrize(
+    ("after", "touched"),
+    [
+        ([SessionRecord(3_500, "a", version="700")], 3_500),  # repeated: no news
+        ([sample(3_500, 0.5)], 3_500),
+        ([SessionRecord(3_500, "a", version="701")], 8_000),
+        ([sample(3_500, 0.25)], 8_000),
+        ([SessionRecord(-1, "a")], 8_000),  # begins earlier
+        ([sample(3_499 + IDLE + GRACE, 0.5, "b"), sample(3_400, 0.5)], 3_499 + IDLE + GRACE),
+        ([sample(3_500 + IDLE + GRACE, 0.5, "b"), sample(3_400, 0.5)], 3_500),  # ended before it came
+        ([SessionRecord(3_600, "a", state="over"), sample(3_599 + GRACE, 0.5, "b"), sample(9, 0.5)], 3_599 + GRACE),
+        ([SessionRecord(3_600, "a", state="over"), sample(8_000 + GRACE, 0.5, "b"), sample(9, 0.5)], 8_000),
+    ],
+)
+def test_who_changes_a_session_and_when_it_ends_to_the_millisecond(after: list[SessionRecord], touched: int) -> None:
+    """Counted together with what was before, after it, and one by one."""
+    run = [*FIRST, sample(8_000, 0.5, "c"), *after]
+    seen: list[tuple[int, laws.Outcome]] = []
+    for few, cuts in ((1, {0}), (1, {len(run) - 1}), (99, {0})):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(session_crowd, "FEW", few)
+            outcome = laws.outcome(Sessions(counting()), run, cuts, views=[("state", {})])
+        seen.append((outcome.answers["a", "state", "[]"]["last_touched"], outcome))
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][0] == touched
 
 
 def end_epoch(rows: Rows, store: MemoryStore) -> None:
@@ -127,10 +187,6 @@ def test_within_the_grace_nothing_is_refused_in_any_order(run: list[SessionRecor
     one, two = laws.outcome(Sessions(counting()), run), laws.outcome(Sessions(counting()), other)
     assert one.refused == two.refused == []
     assert one.summaries == two.summaries
-
-
-def sample(time: int, cpu: float, name: str = "a", **more: Any) -> SessionRecord:
-    return SessionRecord(time, name, cpu=cpu, **more)
 
 
 def counted(*run: SessionRecord, **more: Any) -> tuple[Sessions, Rows, list[tuple[int, str]]]:
@@ -290,9 +346,28 @@ def test_means_are_rounded_once(window: list[float], other: list[float]) -> None
     assert (summary["mean"], summary["peak"]) == (naive.summary("a")["mean"], naive.summary("a")["peak"])
 
 
+@given(st.lists(st.lists(st.floats(0, 1), min_size=1), min_size=1))
+def test_sums_of_many_shares_are_exact(groups: list[list[float]]) -> None:
+    """Those with bits far below the others, too; of groups of groups as of groups."""
+    starts = np.cumsum([0, *map(len, groups[:-1])])
+    sums = SumsOfShares(np.array([cpu for group in groups for cpu in group]), starts)
+    expected = [sum(map(scaled, group)) for group in groups]
+    assert [sums.total(place) for place in range(len(groups))] == expected
+    assert sums.of(np.array([0])).total(0) == sum(expected)
+
+
+def test_times_without_any_bound_are_counted_one_by_one() -> None:
+    """The whole range of 64 bits in one session, and in one partition."""
+    run = [sample(2**63 - 1, 0.5), sample(-(2**63), 0.5), *(sample(ms, 0.25, "b") for ms in range(8))]
+    laws.split(Sessions(Counting(max_ahead_ms=0)), run, {1, 2, 5}, views=[("state", {})])
+    wide = [*(sample(ms, 0.25) for ms in range(8)), sample(2**45, 0.5), *(sample(ms, 0.5, "b") for ms in range(8))]
+    laws.split(Sessions(Counting(max_ahead_ms=0, grace_ms=2**50)), wide, {3, 9}, views=[("state", {})])
+
+
 def test_a_batch_costs_what_is_new_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A session of many hours writes as much a batch as one of ten minutes."""
     monkeypatch.setattr(session_window, "PAGE_BYTES", 8 << 10)
+    monkeypatch.setattr(session_crowd, "FEW", 6)
     sessions, store = Sessions(Counting(max_ahead_ms=0)), MemoryStore()
     rows = Rows(store)
     written: list[int] = []
