@@ -115,6 +115,10 @@ class Aggregator(ABC, Generic[R]):
         Where entities cut across keys (``Schema.merges``): this partition's share of it, absolute.
         """
 
+    def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
+        """`summary` of each of ``entities``; for an aggregator that has a cheaper way for many."""
+        return [self.summary(rows, entity) for entity in entities]
+
     def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any] | None:  # noqa: ARG002
         """The summary of ``entity`` from what `summary` gave in each partition; only where entities cut across keys.
 

@@ -24,6 +24,7 @@ Rows of a partition:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,48 +45,57 @@ class Products(Aggregator[Product]):
 
     def update(self, rows: Rows, batch: Batch[Product]) -> Changes:
         """Carry out the commands of a batch, in their order."""
-        changes = Changes()
-        published = changes.published
-        more: dict[str, int] = {}
-        skus = [record.sku.encode() for record in batch.records]
+        records = batch.records
+        skus = [record.sku.encode() for record in records]
+        pairs = list(map(pair_key, skus, [record.name.encode() for record in records]))
         away = strangers(rows, skus)
-        for place, (record, sku) in enumerate(zip(batch.records, skus, strict=True)):
+        keys = list(map(_PAIR.__add__, pairs))
+        known = dict(zip(keys, rows.get_many(keys), strict=True))
+        refused: list[tuple[int, str]] = []
+        changed: dict[bytes, bytes | None] = {}
+        published: dict[bytes, dict[str, Any] | None] = {}
+        more: defaultdict[str, int] = defaultdict(int)
+        for place, (record, key, pair) in enumerate(zip(records, keys, pairs, strict=True)):
             if place in away:
-                changes.refused.append((place, WRONG_PARTITION))
+                refused.append((place, WRONG_PARTITION))
                 continue
-            name = record.name
-            pair = pair_key(sku, name.encode())
-            key = _PAIR + pair
-            stored = rows.get(key)
+            stored = known[key]
             if record.op == "delete":
-                if stored is not None:
-                    rows.delete(key)
-                    published[pair] = None
-                    more[name] = more.get(name, 0) - 1
+                after = None
+            elif stored is not None and record.op == "ingest":
                 continue
-            if stored is not None and record.op == "ingest":
-                continue
-            description = record.description.encode()
-            if stored == description:
-                continue
-            if stored is None:
-                more[name] = more.get(name, 0) + 1
-            rows.put(key, description)
-            published[pair] = {"sku": record.sku, "name": name, "description": record.description}
-        changes.entities = [name for name, change in more.items() if change]
-        for name in changes.entities:
-            key = _NAME + name.encode()
-            count = int(rows.get(key) or 0) + more[name]
-            if count:
-                rows.put(key, b"%d" % count)
             else:
-                rows.delete(key)
-        return changes
+                after = record.description.encode()
+            if after == stored:
+                continue
+            known[key] = changed[key] = after
+            if after is None:
+                more[record.name] -= 1
+                published[pair] = None
+            else:
+                more[record.name] += stored is None
+                published[pair] = {"sku": record.sku, "name": record.name, "description": record.description}
+        rows.change(changed)
+        return Changes(self._count(rows, more), refused, published)
+
+    def _count(self, rows: Rows, more: Mapping[str, int]) -> list[str]:
+        """Add to the counts of names; which of them changed."""
+        names = [name for name, change in more.items() if change]
+        keys = [_NAME + name.encode() for name in names]
+        counts = [
+            int(stored or 0) + more[name] for name, stored in zip(names, rows.get_many(keys), strict=True)
+        ]  # fmt: skip
+        rows.change({key: b"%d" % count if count else None for key, count in zip(keys, counts, strict=True)})
+        return names
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """How many pairs of this partition have the name; None when none has."""
-        count = rows.get(_NAME + entity.encode())
-        return None if count is None else {"count": int(count)}
+        return self.summaries(rows, [entity])[0]
+
+    def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
+        """`summary` of each of ``entities``."""
+        counts = rows.get_many([_NAME + entity.encode() for entity in entities])
+        return [None if count is None else {"count": int(count)} for count in counts]
 
     def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         """How many pairs have the name."""

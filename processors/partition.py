@@ -16,11 +16,12 @@ Invariants, checked here and on in production:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
-import orjson
+from msgspec.json import Encoder
 
 from aggregators.aggregator import Aggregator, Batch
 from aggregators.homes import partitions_of
@@ -34,6 +35,8 @@ from schemas.schema import Schema
 
 R = TypeVar("R")
 
+_lines = Encoder().encode_lines
+
 BATCH_BYTES = 64 << 20
 """Input, as it was fetched, that makes a batch by its bytes: what a process holds of a partition's at the most, and a
 crash reads again. By its records, `Aggregator.batch_records` does."""
@@ -45,8 +48,6 @@ BEHIND_RECORDS = 32_768
 BEHIND_EPOCH_S = 20.0
 """Behind, an epoch lasts until it holds a batch, or so long: rows that change again and again are then sent once, and
 nobody waits for a summary that is about to be outdated."""
-HOMES = 100_000
-"""Entities whose partition is remembered: murmur2 in Python costs microseconds."""
 
 
 class WritableStore(Store, Protocol):
@@ -113,7 +114,6 @@ class Partition(Generic[R]):
         self._aggregator = aggregator
         self._batch_records = aggregator.batch_records
         self._outputs = self._partials if schema.merges else self._summaries
-        self._homes: dict[str, int] = {}
         self._clock = clock
         self._epoch_s = epoch_s
         self._waiting = Waiting()
@@ -230,39 +230,32 @@ class Partition(Generic[R]):
             records=self._records,
             rows=self.rows.take(),
             row_bytes=row_bytes,
-            outputs=self._outputs(self._changed),
+            outputs=self._outputs([*self._changed]),
             letters=self._letters,
-            published=[Output(key, self._revised(value), BY_KEY) for key, value in self._published.items()],
+            published=list(map(Output, self._published, self._revised(self._published.values()), repeat(BY_KEY))),
         )
         self._changed, self._published, self._letters, self._records, self._opened_at = {}, {}, [], 0, None
         self._under_way = epoch
         return epoch
 
-    def _summaries(self, entities: Iterable[str]) -> list[Output]:
-        return [self._summary(entity) for entity in entities]
+    def _summaries(self, entities: Sequence[str]) -> list[Output]:
+        values = self._revised(self._aggregator.summaries(self.rows, entities))
+        return list(map(Output, map(str.encode, entities), values, repeat(self.number)))
 
-    def _summary(self, entity: str) -> Output:
-        return Output(entity.encode(), self._revised(self._aggregator.summary(self.rows, entity)), self.number)
-
-    def _revised(self, value: dict[str, Any] | None) -> bytes | None:
+    def _revised(self, values: Collection[dict[str, Any] | None]) -> Iterable[bytes | None]:
         # The position never falls for a partition, so it never falls for an entity of it.
-        # A copy, because a small object that orjson made keeps a kilobyte until it is freed: 4 kB an entity, measured.
-        return None if value is None else orjson.dumps(value)[:-1] + b',"revision":%d}' % self.position
+        lines = _lines([value for value in values if value is not None])
+        # A line end stands nowhere but after a value's last brace: JSON escapes it in texts.
+        revised = iter(lines.replace(b"}\n", b',"revision":%d}\n' % self.position).split(b"\n"))
+        return [None if value is None else next(revised) for value in values]
 
-    def _partials(self, entities: Iterable[str]) -> list[Output]:
-        homes = self._homes
-        unknown = [entity for entity in entities if entity not in homes]
-        if len(homes) + len(unknown) > HOMES:
-            homes.clear()
-            unknown = list(entities)
-        keys = [entity.encode() for entity in unknown]
-        homes.update(zip(unknown, partitions_of(keys, self.rows.partitions), strict=True))
-        return [self._partial(entity, homes[entity]) for entity in entities]
-
-    def _partial(self, entity: str, to: int) -> Output:
-        share = self._aggregator.summary(self.rows, entity)
-        value = encode(Partial(entity, self.number, self.position, share))
-        return Output(key_of(entity.encode(), self.number), value, to)
+    def _partials(self, entities: Sequence[str]) -> list[Output]:
+        number, position = self.number, self.position
+        shares = self._aggregator.summaries(self.rows, entities)
+        partials = [Partial(entity, number, position, share) for entity, share in zip(entities, shares, strict=True)]
+        names = list(map(str.encode, entities))
+        keys = [key_of(name, number) for name in names]
+        return list(map(Output, keys, encode(partials), partitions_of(names, self.rows.partitions)))
 
     def committed(self, epoch: Epoch, offset: int) -> None:
         """``epoch`` is durable; ``offset`` is the changelog offset of its stamp.

@@ -22,7 +22,7 @@ its changelog was deleted, begins with lower ones: delete the merging stage's ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,7 +37,9 @@ _Row = dict[int, tuple[int, dict[str, Any] | None]]
 """``source → (version, share)``."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Row).decode
+_decode_all = msgspec.msgpack.Decoder(list[_Row | None]).decode
+_NONE, _ARRAY = b"\xc0", b"\xdd%b"
+"""Of MessagePack: nothing; and the head of an array, which says how many values follow."""
 
 
 class Merge(Aggregator[Partial]):
@@ -55,37 +57,44 @@ class Merge(Aggregator[Partial]):
 
     def update(self, rows: Rows, batch: Batch[Partial]) -> Changes:
         """Keep the newest share of each source."""
-        changed: dict[str, _Row] = {}
-        seen, unknown = dict[str, _Row](), list[str]()
-        for entity in dict.fromkeys([partial.entity for partial in batch.records]):
-            stored = rows.get(_key(entity))
-            seen[entity] = {} if stored is None else _decode(stored)
-            if stored is None:
-                unknown.append(entity)
+        entities = list(dict.fromkeys([partial.entity for partial in batch.records]))
+        stored = self._rows_of(rows, entities)
+        unknown = [entity for entity, row in zip(entities, stored, strict=True) if row is None]
         away = {unknown[at] for at in strangers(rows, [entity.encode() for entity in unknown])}
+        known: dict[str, _Row] = {entity: row or {} for entity, row in zip(entities, stored, strict=True)}
+        changed: dict[str, _Row] = {}
         refused: list[tuple[int, str]] = []
         for index, partial in enumerate(batch.records):
             entity, source = partial.entity, partial.source
             if entity in away:
                 refused.append((index, WRONG_PARTITION))
                 continue
-            row = seen[entity]
-            known = row.get(source)
-            if known is None or partial.version > known[0]:
+            row = known[entity]
+            newest = row.get(source)
+            if newest is None or partial.version > newest[0]:
                 row[source] = (partial.version, partial.share)
                 changed[entity] = row
-        for entity, row in changed.items():
-            # In the order of the sources, so that the same shares are the same bytes.
-            rows.put(_key(entity), _encode(dict(sorted(row.items())) if len(row) > 1 else row))
+        # In the order of the sources, so that the same shares are the same bytes.
+        ordered = [dict(sorted(row.items())) if len(row) > 1 else row for row in changed.values()]
+        rows.change(dict(zip(map(_key, changed), map(_encode, ordered), strict=True)))
         return Changes(list(changed), refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """The merged summary; None when no source has a share any more."""
-        stored = rows.get(_key(entity))
-        if stored is None:
-            return None
-        shares = [share for _, share in _decode(stored).values() if share is not None]
+        return self.summaries(rows, [entity])[0]
+
+    def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
+        """`summary` of each of ``entities``."""
+        return [self._merged(entity, row) for entity, row in zip(entities, self._rows_of(rows, entities), strict=True)]
+
+    def _merged(self, entity: str, row: _Row | None) -> dict[str, Any] | None:
+        shares = [share for _, share in row.values() if share is not None] if row else []
         return self._stream.merge(entity, shares) if shares else None
+
+    def _rows_of(self, rows: Rows, entities: Sequence[str]) -> list[_Row | None]:
+        """What is known of each entity, decoded in one call."""
+        found = [row or _NONE for row in rows.get_many(list(map(_key, entities)))]
+        return _decode_all(_ARRAY % len(found).to_bytes(4, "big") + b"".join(found))
 
     def keys(self, rows: Rows) -> Iterator[str]:
         """The entities that were ever seen."""
@@ -96,12 +105,10 @@ class Merge(Aggregator[Partial]):
         """``state``: the share of each source, and what they merge to."""
         if name != "state":
             raise LookupError(f"no view {name!r} of merged entities; there is: state")
-        stored = rows.get(_key(key))
-        if stored is None:
+        (row,) = self._rows_of(rows, [key])
+        if row is None:
             return None
-        shares = {
-            str(source): {"version": version, "share": share} for source, (version, share) in _decode(stored).items()
-        }
+        shares = {str(source): {"version": version, "share": share} for source, (version, share) in row.items()}
         return {"entity": key, "summary": self.summary(rows, key), "shares": shares}
 
 

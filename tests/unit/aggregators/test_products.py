@@ -26,7 +26,7 @@ COMMANDS = st.builds(
     op=st.sampled_from(["ingest", "update", "delete"]),
     name=st.sampled_from(["Anna", "anna", "Ü", "a,b"]),
     sku=st.sampled_from(["1", "2", "1a", "é"]),
-    description=st.sampled_from(["", "one", "two\nlines"]),
+    description=st.sampled_from(["", "one", "two\nlines", "}\n{"]),
 )
 LISTS = st.lists(COMMANDS, max_size=40)
 CUTS = st.sets(st.integers(0, 40))

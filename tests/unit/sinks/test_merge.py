@@ -68,7 +68,7 @@ def test_order_redelivery_and_stale_partials_change_nothing(
     partials += data.draw(st.lists(st.sampled_from(partials), max_size=10)) if partials else []
     rng.shuffle(partials)
     driver = Driver(partials_of(SITES), Merge(Counts()))
-    driver.send(*map(encode, partials))
+    driver.send(*encode(partials))
     for step in data.draw(st.lists(st.sampled_from(STEPS), max_size=5)):
         driver.read(rng.randint(1, 8))
         driver.crash(step)
@@ -81,7 +81,7 @@ def test_an_entity_without_shares_is_removed_and_may_come_back() -> None:
     """A tombstone; its revision goes on rising."""
     driver = Driver(partials_of(SITES), Merge(Counts()))
     for version, share in ((1, {"count": 2}), (2, None), (3, {"count": 1})):
-        driver.send(encode(Partial("a", 0, version, share)))
+        driver.send(*encode([Partial("a", 0, version, share)]))
         driver.read()
         driver.end_epoch()
     values = [output.value for output in driver.log.outputs]
