@@ -68,6 +68,8 @@ class Reading:
     def _run(self) -> None:
         try:
             while not self._ending.is_set():
-                self.take(self._consumer.consume(AT_ONCE, WAIT_S))
+                # Of many, `consume` would wait for all or for the end of its time, with the first in its hands.
+                self.take(self._consumer.consume(1, WAIT_S))
+                self.take(self._consumer.consume(AT_ONCE, 0.0))
         except Exception as error:  # noqa: BLE001 - whoever waits for something raises it
             self.broken = error
