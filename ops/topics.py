@@ -172,13 +172,14 @@ def state_name(admin: AdminClient, schema: Schema[Any]) -> str:
         schema: of the stream, whose topics exist.
 
     Returns:
-        The ids that Kafka gave the topics, fit for a directory's name.
+        The ids that Kafka gave the topics, fit for a directory's name: librdkafka writes them in base64, and of 64
+        ids one begins with a slash, with which the state would lie at the root of the machine.
     """
     from confluent_kafka import TopicCollection
 
     names = [schema.topics.changelog, *([merge_topics(schema.name).changelog] if schema.merges else [])]
     found = admin.describe_topics(TopicCollection(names))
-    return "+".join(str(found[name].result(timeout=10).topic_id) for name in names)
+    return "+".join(str(found[name].result(timeout=10).topic_id).replace("/", "_") for name in names)
 
 
 def _kept(config: Mapping[str, str]) -> tuple[str, int | None]:
