@@ -21,16 +21,21 @@ of the open epoch. A count is this partition's share, and `merge` adds the share
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
+import numpy as np
+from msgspec import UNSET
+
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
+from aggregators.blocks import Longs
 from aggregators.rows import Rows
 from schemas.items import BLOCK, Item, entity_of
 
 BITMAP_BYTES = (BLOCK + 7) // 8
 _BLOCKS, _BLOCKS_END = b"ids:", b"ids;"
+_ID, _FOOD, _LONG_NAME = map(attrgetter, ("id", "food_id", "long_name"))
 
 
 class Items(Aggregator[Item]):
@@ -40,22 +45,33 @@ class Items(Aggregator[Item]):
 
     def update(self, rows: Rows, batch: Batch[Item]) -> Changes:
         """Count the items whose ids are new."""
-        fresh, refused = new_items(rows, batch)
-        counted = Counter(entity_of("food", item.food_id) for item in fresh)
-        counted.update(entity_of("category", item.category) for item in fresh)
-        for entity, more in counted.items():
-            row = entity.encode()
-            rows.put(row, b"%d" % (int(rows.get(row) or 0) + more))
-        return Changes(list(counted), refused=refused)
+        fresh = NewItems(rows, batch.records)
+        entities: list[str] = []
+        counts: list[int] = []
+        for kind, numbers in (("food", fresh.foods()), ("category", fresh.categories())):
+            distinct, times = np.unique(numbers, return_counts=True)
+            entities += [entity_of(kind, number) for number in distinct.tolist()]
+            counts += times.tolist()
+        keys = [entity.encode() for entity in entities]
+        stored = rows.get_many(keys)
+        rows.change({k: b"%d" % (int(old or 0) + more) for k, old, more in zip(keys, stored, counts, strict=True)})
+        return Changes(entities, fresh.refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """This partition's share of a food or a category."""
-        count = rows.get(entity.encode())
-        return None if count is None else _summary(entity, int(count))
+        return self.summaries(rows, [entity])[0]
+
+    def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
+        """`summary` of each of ``entities``."""
+        counts = rows.get_many([entity.encode() for entity in entities])
+        return [
+            None if count is None else _summary(entity, int(count))
+            for entity, count in zip(entities, counts, strict=True)
+        ]
 
     def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The shares of all partitions, added."""
-        return _summary(entity, sum(share["count"] for share in shares))
+        return _summary(entity, sum([share["count"] for share in shares]))
 
     def keys(self, rows: Rows) -> Iterator[str]:
         """The blocks of which an item was counted."""
@@ -66,30 +82,63 @@ class Items(Aggregator[Item]):
         return view(rows, key, name)
 
 
-def new_items(rows: Rows, batch: Batch[Item]) -> tuple[list[Item], list[tuple[int, str]]]:
-    """The items of ``batch`` that were never delivered before, now marked as counted; and what is refused."""
-    fresh: list[Item] = []
-    refused: list[tuple[int, str]] = []
-    bitmaps: dict[int, bytearray | None] = {}
-    changed: set[int] = set()
-    for index, item in enumerate(batch.records):
-        block, place = divmod(item.id, BLOCK)
-        if block in bitmaps:
-            bitmap = bitmaps[block]
-        else:
-            bitmap = bitmaps[block] = _bitmap(rows, block)
-        if bitmap is None:
-            refused.append((index, WRONG_PARTITION))
-            continue
-        octet, bit = place >> 3, 1 << (place & 7)
-        if not bitmap[octet] & bit:
-            bitmap[octet] |= bit
-            changed.add(block)
-            fresh.append(item)
-    for block in sorted(changed):
-        # Without the zeros at its end, a block that is begun is short.
-        rows.put(_row(block), bytes(bitmaps[block] or b"").rstrip(b"\0"))
-    return fresh, refused
+class NewItems:
+    """The items of a batch that were never delivered before; they are marked as counted in ``rows``.
+
+    Args:
+        rows: of the partition.
+        items: of the batch; of several with one id, the first counts.
+    """
+
+    def __init__(self, rows: Rows, items: Sequence[Item]) -> None:
+        self.refused: list[tuple[int, str]] = []
+        """``(index into the items, reason)`` of those whose block is of another partition."""
+        self._items = items
+        numbers = np.fromiter(map(_ID, items), np.int64, len(items))
+        ids, first = np.unique(numbers, return_index=True)
+        counts = np.ones(len(ids), np.bool_)
+        of_id, places = np.divmod(ids, BLOCK)
+        ends = np.flatnonzero(np.diff(of_id, append=of_id[-1:] + 1)) + 1
+        found: list[int] = of_id[ends - 1].tolist()
+        keys = list(map(_row, found))
+        changed: dict[bytes, bytes | None] = {}
+        begin = 0
+        for block, key, row, end in zip(found, keys, rows.get_many(keys), ends.tolist(), strict=True):
+            part = slice(begin, end)
+            begin = end
+            if row is None and not rows.owns(b"%d" % block):
+                counts[part] = False
+                away = np.flatnonzero(np.isin(numbers, ids[part]))
+                self.refused += [(index, WRONG_PARTITION) for index in away.tolist()]
+                continue
+            bitmap = (row or b"").ljust(BITMAP_BYTES, b"\0")
+            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
+            counts[part] = new = bits[places[part]] == 0
+            if new.any():
+                bits[places[part]] = 1
+                # Without the zeros at its end, a block that is begun is short.
+                changed[key] = np.packbits(bits, bitorder="little").tobytes().rstrip(b"\0")
+        rows.change(changed)
+        self._places = np.sort(first[counts])
+        self._all = len(self._places) == len(items)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def foods(self) -> Longs:
+        """What each of them was, in the order of arrival."""
+        return self._column(map(_FOOD, self._items))
+
+    def categories(self) -> Longs:
+        """The category of each of them."""
+        names = list(map(_LONG_NAME, self._items))
+        if UNSET in names:
+            names = [item.category for item in self._items]
+        return self._column(names)
+
+    def _column(self, values: Iterable[Any]) -> Longs:
+        column = np.fromiter(values, np.int64, len(self._items))
+        return column if self._all else column[self._places]
 
 
 def blocks(rows: Rows) -> Iterator[str]:
@@ -109,14 +158,6 @@ def view(rows: Rows, key: str, name: str) -> dict[str, Any] | None:
     start = int(key) * BLOCK
     first, last = (bits & -bits).bit_length() - 1, bits.bit_length() - 1
     return {"block": key, "items": bits.bit_count(), "first": start + first, "last": start + last}
-
-
-def _bitmap(rows: Rows, block: int) -> bytearray | None:
-    """The bits of a block; None when it is new and of another partition."""
-    row = rows.get(_row(block))
-    if row is None and not rows.owns(b"%d" % block):
-        return None
-    return bytearray((row or b"").ljust(BITMAP_BYTES, b"\0"))
 
 
 def _row(block: int) -> bytes:

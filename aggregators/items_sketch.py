@@ -8,7 +8,7 @@
 >>> items.merge("foods:0", [items.summary(rows, "foods:0")])
 {'kind': 'foods', 'id': 0, 'count': 2, 'error': 0, 'distinct': 1}
 
-An item id counts once, as without it (`aggregators.items.new_items`). Of each partition and kind, `COUNTERS` numbers
+An item id counts once, as without it (`aggregators.items.NewItems`). Of each partition and kind, `COUNTERS` numbers
 have a count (`aggregators.frequent`). The entities ``foods:0`` and ``categories:0`` say how far counts may be off: a
 count is never too great, and too small by their ``error`` at the most.
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 from aggregators.aggregator import Aggregator, Batch, Changes
 from aggregators.frequent import Frequent, distinct
-from aggregators.items import blocks, new_items, view
+from aggregators.items import NewItems, blocks, view
 from aggregators.rows import Rows
 from schemas.items import WHOLES, Item, entity_of
 
@@ -44,22 +44,19 @@ class SketchedItems(Aggregator[Item]):
 
     def update(self, rows: Rows, batch: Batch[Item]) -> Changes:
         """Count the items whose ids are new."""
-        fresh, refused = new_items(rows, batch)
+        fresh = NewItems(rows, batch.records)
         entities: list[str] = []
-        if fresh:
-            for kind, numbers in (
-                ("food", [item.food_id for item in fresh]),
-                ("category", [item.category for item in fresh]),
-            ):
+        if len(fresh):
+            for kind, numbers in (("food", fresh.foods()), ("category", fresh.categories())):
                 sketch = self._sketch(rows, kind)
                 before = dict(sketch.counts)
-                sketch.add(numbers)
+                sketch.add(numbers.tolist())
                 rows.put(_row(kind), sketch.encode())
                 touched = before.keys() | sketch.counts.keys()
                 changed = [number for number in touched if before.get(number) != sketch.counts.get(number)]
                 entities += [entity_of(kind, number) for number in changed]
                 entities.append(entity_of(WHOLES[kind], 0))
-        return Changes(entities, refused=refused)
+        return Changes(entities, refused=fresh.refused)
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """This partition's share of a food or a category; None where it has no count."""
