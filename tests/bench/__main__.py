@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from tests.bench import cases, latency, recovery
+from tests.bench import cases, collect, latency, recovery, scale
 from tests.bench.cases import Bench
 from tests.bench.figures import Table, machine
 from tests.bench.peers import case as peers
@@ -36,10 +36,12 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "budget": cases.budget,
     "recovery": recovery.recovery,
     "latency": latency.latency,
+    "collect": collect.collect,
+    **scale.CASES,
     **streams.CASES,
     "peers": peers.peers,
 }
-GROUPS = {"streams": tuple(streams.CASES)}
+GROUPS = {"scale": tuple(scale.CASES), "streams": tuple(streams.CASES)}
 """Cases that one word names."""
 ALONE = tuple(name for name in CASES if name != "peers")
 """What is run where nobody says what: nobody installs six other engines by the way."""
@@ -47,11 +49,12 @@ ALONE = tuple(name for name in CASES if name != "peers")
 
 def main() -> int:
     """Run the cases that the command line names; 130 after Ctrl-C."""
-    about = "\n".join(f"  {name:9} {(case.__doc__ or '').partition(chr(10))[0]}" for name, case in CASES.items())
+    about = "\n".join(f"  {name:10} {(case.__doc__ or '').partition(chr(10))[0]}" for name, case in CASES.items())
+    groups = "\n".join(f"  {name:10} {', '.join(names)}" for name, names in GROUPS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description="Measure the worker.",
-        epilog=f"cases:\n{about}\n  streams    {', '.join(streams.CASES)}",
+        epilog=f"cases:\n{about}\n{groups}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("case", nargs="*", choices=[*CASES, *GROUPS, []], help="default: all but peers")

@@ -47,10 +47,10 @@ class Bench:
         """The files of events."""
         return Inputs(self.kept or self.folder / "inputs")
 
-    def rig(self) -> Rig:
+    def rig(self, partitions: int = 4) -> Rig:
         """A new broker, not yet started."""
         self.rigs += 1
-        return Rig(self.folder / f"rig-{self.rigs}")
+        return Rig(self.folder / f"rig-{self.rigs}", partitions)
 
     def floor(self, path: Path) -> Cost:
         """Run the batch script."""

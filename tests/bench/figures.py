@@ -45,7 +45,7 @@ class Table:
     def markdown(self) -> str:
         """The table as DESIGN.md shows it."""
         lines = [f"### {self.title}", "", _line(self.columns), "|" + "---|" * len(self.columns)]
-        lines += [_line([_text(cell) for cell in row]) for row in self.rows]
+        lines += [_line([text_of(cell) for cell in row]) for row in self.rows]
         for note in self.notes:
             lines += ["", note]
         return "\n".join(lines)
@@ -60,8 +60,8 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _text(cell: Cell) -> str:
-    """Three significant digits and no more, but whole numbers whole."""
+def text_of(cell: Cell) -> str:
+    """A cell for people: three significant digits and no more, but whole numbers whole."""
     if not isinstance(cell, float):
         return f"{cell:,}" if isinstance(cell, int) else cell
     if abs(cell) >= 100:

@@ -77,6 +77,19 @@ class Tree:
         """Resident memory at its highest: the sum of each process's own peak, so never too little."""
         return sum(_peak_mb(process) for process in tree_of(self.pid))
 
+    def threads(self) -> int:
+        """Threads now."""
+        return sum(process.num_threads() for process in tree_of(self.pid))
+
+    def files(self) -> int:
+        """Open file descriptors now, sockets included."""
+        return sum(process.num_fds() for process in tree_of(self.pid))
+
+    def connections(self) -> int:
+        """TCP connections that are established now."""
+        found = [one for process in tree_of(self.pid) for one in process.net_connections("tcp")]
+        return sum(one.status == psutil.CONN_ESTABLISHED for one in found)
+
 
 def _peak_mb(process: psutil.Process) -> float:
     status = Path(f"/proc/{process.pid}/status")
@@ -128,10 +141,12 @@ def timed(command: Sequence[str], *, measured: bool) -> tuple[float, float, floa
     return used.ru_utime + used.ru_stime, time.monotonic() - begin, used.ru_maxrss * 1024 / 1e6
 
 
-def module(name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What ``python -m name`` prints as its last line, a JSON object; it runs on the core for what is measured."""
+def module(
+    name: str, *arguments: str, environment: Mapping[str, str] | None = None, measured: bool = True
+) -> dict[str, Any]:
+    """What ``python -m name`` prints as its last line, a JSON object; it runs on the core for what is ``measured``."""
     command = [sys.executable, "-m", name, *arguments]
-    with core(measured=True):
+    with core(measured=measured):
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         output, _ = process.communicate()

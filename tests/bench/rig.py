@@ -124,9 +124,9 @@ class Rig:
             self.cluster.start_worker(WORKER, *options)
         return Tree(self.cluster.workers[WORKER].pid)
 
-    def start_idle(self) -> tuple[Tree, float]:
+    def start_idle(self, *options: str) -> tuple[Tree, float]:
         """Start the worker and wait until it is ready; its processes, and the CPU seconds that this took."""
-        tree = self.start()
+        tree = self.start(*options)
         self.wait_until_ready()
         return tree, tree.cpu_s()
 
