@@ -22,7 +22,7 @@ import numpy as np
 from aggregators.blocks import Numbers
 from aggregators.by_site import Places
 from aggregators.names import packed
-from aggregators.numbering import hashes
+from aggregators.numbering import first_of_each, hashes
 from aggregators.residents import Residents, owners
 from aggregators.visit import Visit
 
@@ -40,16 +40,10 @@ def number(visit: Visit, residents: Residents) -> Numbers:
     numbers, slots = numbering.find(keys)
     missing: Places = (numbers == 0).nonzero()[0]
     if len(missing):
-        # Each name that is missing once, by owner, and in order of arrival.
-        pairs = owner[missing] * len(batch.names) + batch.senders[missing]
-        _, first, which = np.unique(pairs, return_index=True, return_inverse=True)
-        order = np.lexsort((first, owner[missing[first]]))
-        place = np.empty(len(order), np.intp)
-        place[order] = np.arange(len(order))
-        at = missing[first[order]]
+        at = missing[first_of_each(owner[missing], batch.senders[missing])]
         given = _named(visit, residents, owner[at], at)
         numbering.enter(keys.take(at, axis=0), given, slots.take(at))
-        numbers[missing] = given[place[which]] + np.uint32(1)
+        numbers[missing] = numbering.find(keys.take(missing, axis=0))[0]
     return numbers - np.uint32(1)
 
 

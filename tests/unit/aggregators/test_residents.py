@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aggregators import residents
 from aggregators.aggregator import Batch, Counting
-from aggregators.numbering import Numbering
+from aggregators.numbering import Numbering, first_of_each
 from aggregators.residents import Residents
 from aggregators.rows import Memory, MemoryStore, Rows
 from aggregators.seen import Seen
@@ -41,6 +41,20 @@ def test_a_table_of_prints_grows_and_forgets_none() -> None:
     for part in np.array_split(prints, 11):
         assert seen.sift(part).all()
     assert seen.nbytes < 12 * len(prints)
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 2, 1 << 50])), max_size=60),
+    far=st.sampled_from([0, 1 << 40]),
+)
+def test_each_pair_comes_once_by_owner_and_in_order_of_arrival(pairs: list[tuple[int, int]], far: int) -> None:
+    """Also where the numbers are too large to be sorted as one."""
+    owners = np.array([owner + far for owner, _ in pairs], np.int64)
+    names = np.array([name for _, name in pairs], np.int64)
+    first = {pair: place for place, pair in reversed(list(enumerate(pairs)))}
+    assert first_of_each(owners, names).tolist() == [
+        first[pair] for pair in sorted(first, key=lambda pair: (pair[0], first[pair]))
+    ]
 
 
 def test_a_numbering_grows_and_forgets_none() -> None:

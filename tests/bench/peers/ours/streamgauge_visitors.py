@@ -19,20 +19,25 @@ Rows of a site:
     p SITE PAGE        64 names, in order of arrival; with the newest ones they are all, up to 4,096
     v SITE NUL NAME    beyond that, a row for each visitor instead
 
-So a batch costs by what is new in it, and memory holds the names of small sites only: of a large one, those of a batch.
+So a batch costs by what is new in it. Which names a site has is known by 128 bits of each, for all sites of a partition
+in one table, so that a batch asks for all of its messages at once. The engine may forget that table at any time: sites
+are read again when they are touched.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from struct import Struct
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
+import numpy as np
 
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
+from aggregators.blocks import Mask
+from aggregators.numbering import Numbering, Places, first_of_each, hashes
 from aggregators.rows import Rows
 from ops.registry import Stream
 from schemas.schema import Schema
@@ -40,8 +45,10 @@ from schemas.schema import Schema
 _HEADS, _HEADS_END = b"s", b"t"
 _HEAD = Struct("<QQ")
 _SUFFIX = Struct(">I")
-_NAME_BYTES = 130
-"""What a name takes in a dict, about."""
+_KNOWN = b"k"
+"""Of the object that is kept for a partition."""
+_SITE_BYTES = 700
+"""What a site takes in memory, about."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[str]).decode
 
@@ -79,16 +86,55 @@ SCHEMA: Schema[Event] = Schema(
 )
 
 
+class Messages:
+    """What is kept of the events of a batch: the messages' sites and senders, as numbers.
+
+    Args:
+        events: the first of them.
+    """
+
+    def __init__(self, events: Sequence[Event] = ()) -> None:
+        self.sites: defaultdict[str, int] = defaultdict(count().__next__)
+        self.names: defaultdict[str, int] = defaultdict(count().__next__)
+        self._codes: list[Places] = []
+        self._senders: list[Places] = []
+        self._which: list[bytes] = []
+        self.extend(events)
+
+    def extend(self, events: Sequence[Event]) -> None:
+        """Take events in."""
+        self._which.append(bytes([event.type == "message" for event in events]))
+        messages = [event for event in events if event.type == "message"]
+        sites, names = map(self.sites.__getitem__, [event.site_id for event in messages]), self.names.__getitem__
+        self._codes.append(np.fromiter(sites, np.intp, len(messages)))
+        self._senders.append(np.fromiter(map(names, [event.sender for event in messages]), np.intp, len(messages)))
+
+    @property
+    def columns(self) -> tuple[Places, Places, Places]:
+        """Of each message: its site, its sender, and its place in the batch."""
+        which = np.frombuffer(b"".join(self._which), np.bool_)
+        return np.concatenate(self._codes), np.concatenate(self._senders), which.nonzero()[0]
+
+
 class _Site:
     """A site in memory. Between two batches all that it knows is in the rows, too."""
 
-    __slots__ = ("key", "messages", "names", "visitors")
+    __slots__ = ("key", "messages", "newest", "visitors")
 
     def __init__(self, key: bytes, row: bytes | None) -> None:
         self.key = key
         self.messages, self.visitors = _HEAD.unpack_from(row) if row else (0, 0)
-        self.names: dict[str, None] = {}
-        """Of a small site all, in order of arrival; of a large one those of the batch. `visitors` lags behind it."""
+        self.newest = _decode(row[_HEAD.size :]) if row else []
+        """The names that are in no page yet."""
+
+
+class _Known:
+    """What is in memory of a partition."""
+
+    def __init__(self) -> None:
+        self.sites: dict[str, _Site] = {}
+        self.names = Numbering()
+        """Which names these sites have: of a small one all, of a large one those met lately."""
 
 
 class Visitors(Aggregator[Event]):
@@ -98,70 +144,95 @@ class Visitors(Aggregator[Event]):
         sizes: of pages, and of small sites.
     """
 
+    batch_records = 262_144
+
     def __init__(self, sizes: Sizes = Sizes()) -> None:  # noqa: B008 - a tuple of numbers
         self._page, self._small = sizes
 
-    def update(self, rows: Rows, batch: Batch[Event]) -> Changes:
-        """Count the messages, site by site: what a site costs is shared by all that it has in the batch."""
-        senders: defaultdict[str, list[str]] = defaultdict(list)
-        for event in batch.records:
-            if event.type == "message":
-                senders[event.site_id].append(event.sender)
-        strangers = {site for site, names in senders.items() if not self._count(rows, site, names)}
-        if not strangers:
-            return Changes(senders)
-        events = enumerate(batch.records)
-        lost = [place for place, event in events if event.type == "message" and event.site_id in strangers]
-        return Changes(senders.keys() - strangers, [(place, WRONG_PARTITION) for place in lost])
+    def columns(self) -> Messages:
+        """What is kept of the events of a batch."""
+        return Messages()
 
-    def _count(self, rows: Rows, name: str, senders: list[str]) -> bool:
-        """Count the messages of one site; False when it is new and belongs to another partition."""
-        key = _HEADS + name.encode()
-        site: _Site | None = rows.kept(key)
+    def update(self, rows: Rows, batch: Batch[Event]) -> Changes:
+        """Count the messages, of all sites at once."""
+        messages: Messages = Messages(batch.records) if batch.columns is None else batch.columns
+        known: _Known = rows.kept(_KNOWN) or _Known()
+        sites = [self._site(rows, known, site) for site in messages.sites]
+        codes, senders, places = messages.columns
+        changes = Changes([name for name, site in zip(messages.sites, sites, strict=True) if site is not None])
+        if None in sites:
+            ours: Mask = np.array([site is not None for site in sites], np.bool_)[codes]
+            changes.refused = [(place, WRONG_PARTITION) for place in places[~ours].tolist()]
+            codes, senders = codes[ours], senders[ours]
+        if len(codes):
+            self._count(rows, known, sites, codes, senders, messages)
+            rows.keep(_KNOWN, known, known.names.nbytes + _SITE_BYTES * len(known.sites))
+        return changes
+
+    def _count(
+        self, rows: Rows, known: _Known, sites: Sequence[_Site | None], codes: Places, senders: Places, what: Messages
+    ) -> None:
+        keys = hashes([*what.names]).take(senders, axis=0) + hashes([*what.sites]).take(codes, axis=0)
+        numbers, slots = known.names.find(keys)
+        missing: Places = (numbers == 0).nonzero()[0]
+        first = missing[first_of_each(codes[missing], senders[missing])]
+        known.names.enter(keys.take(first, axis=0), np.zeros(len(first), np.uint32), slots.take(first))
+        names = [*what.names]
+        texts = [names[sender] for sender in senders[first].tolist()]
+        ends = np.bincount(codes[first], minlength=len(sites)).cumsum().tolist()
+        begin = 0
+        for site, more, end in zip(sites, np.bincount(codes, minlength=len(sites)).tolist(), ends, strict=True):
+            if site is not None:
+                site.messages += more
+                self._put(rows, site, texts[begin:end])
+            begin = end
+
+    def _site(self, rows: Rows, known: _Known, name: str) -> _Site | None:
+        """A site, out of memory or its rows; None when it is new and belongs to another partition."""
+        site = known.sites.get(name)
         if site is None:
+            key = _HEADS + name.encode()
             row = rows.get(key)
             if row is None and not rows.owns(key[len(_HEADS) :]):
-                return False
-            site = _Site(key, row)
+                return None
+            site = known.sites[name] = _Site(key, row)
             if row is not None and site.visitors <= self._small:
-                site.names = dict.fromkeys(self._names(rows, site, row))
-        site.messages += len(senders)
-        site.names.update(dict.fromkeys(senders))
-        self._put(rows, site)
-        return True
+                names = list(self._names(rows, site))
+                known.names.enter(hashes(names) + hashes([name]), np.zeros(len(names), np.uint32))
+        return site
 
-    def _put(self, rows: Rows, site: _Site) -> None:
-        """Put what changed of a site into its rows."""
-        names, newest = site.names, list[str]()
+    def _put(self, rows: Rows, site: _Site, names: list[str]) -> None:
+        """Put what changed of a site into its rows: its messages, and visitors who are new to memory."""
+        newest, page = site.newest, self._page
         if site.visitors > self._small:
-            self._add(rows, site)
-        elif len(names) > self._small:
-            for first in range(0, site.visitors - self._page + 1, self._page):
-                rows.delete(_page_key(site.key, first // self._page))
-            site.visitors = 0
-            self._add(rows, site)
+            self._add(rows, site, names)
+        elif site.visitors + len(names) > self._small:
+            known = list(self._names(rows, site))
+            for number in range(site.visitors // page):
+                rows.delete(_page_key(site.key, number))
+            site.visitors, site.newest = 0, []
+            self._add(rows, site, known + names)
         else:
-            first = site.visitors - site.visitors % self._page
-            newest = list(islice(reversed(names), len(names) - first))[::-1]
-            site.visitors = len(names)
-            while len(newest) >= self._page:
-                rows.put(_page_key(site.key, first // self._page), _encode(newest[: self._page]))
-                first += self._page
-                del newest[: self._page]
-        rows.put(site.key, _HEAD.pack(site.messages, site.visitors) + _encode(newest))
-        rows.keep(site.key, site, 300 + _NAME_BYTES * len(site.names))
+            first = site.visitors - len(newest)
+            newest += names
+            site.visitors += len(names)
+            while len(newest) >= page:
+                rows.put(_page_key(site.key, first // page), _encode(newest[:page]))
+                first += page
+                del newest[:page]
+        rows.put(site.key, _HEAD.pack(site.messages, site.visitors) + _encode(site.newest))
 
-    def _add(self, rows: Rows, site: _Site) -> None:
-        """A row for each name that has none; they are not kept in memory."""
+    @staticmethod
+    def _add(rows: Rows, site: _Site, names: Sequence[str]) -> None:
+        """A row for each name that has none."""
         prefix = _names_key(site.key)
-        for name in site.names:
+        for name in names:
             key = prefix + name.encode()
             if rows.get(key) is None:
                 rows.put(key, b"")
                 site.visitors += 1
-        site.names = {}
 
-    def _names(self, rows: Rows, site: _Site, row: bytes) -> Iterator[str]:
+    def _names(self, rows: Rows, site: _Site) -> Iterator[str]:
         """The names of a site's visitors: in order of arrival while it is small, sorted when it is large."""
         if site.visitors > self._small:
             start = _names_key(site.key)
@@ -170,7 +241,7 @@ class Visitors(Aggregator[Event]):
             return
         for page in range(site.visitors // self._page):
             yield from _decode(rows.get(_page_key(site.key, page)) or b"")
-        yield from _decode(row[_HEAD.size :])
+        yield from site.newest
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals: the head row has them."""
@@ -193,7 +264,7 @@ class Visitors(Aggregator[Event]):
         if row is None:
             return None
         site = _Site(_HEADS + key.encode(), row)
-        return {"site_id": key, "messages": site.messages, "visitors": list(self._names(rows, site, row))}
+        return {"site_id": key, "messages": site.messages, "visitors": list(self._names(rows, site))}
 
 
 def _page_key(key: bytes, page: int) -> bytes:
