@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
-
-from ops.kafka import client_logger
+from ops.kafka import client_logger, connect
 from producers.processed import Processed
 from schemas.errors import StreamgaugeError
 from schemas.wire import Topics
+from sinks.committed import committed_spans
 
 ANSWER_S = 10.0
 
@@ -36,20 +35,15 @@ class Progress:
         self._topics = topics
 
     def ends(self) -> dict[int, int]:
-        """The end of each input partition.
+        """The committed end of each input partition; a leader that is away for a moment is asked again.
 
         Raises:
             KafkaException: the broker cannot be asked.
         """
-        consumer = Consumer({**self._kafka, "group.id": "tests-progress"}, logger=client_logger())
-        try:
-            topic = self._topics.input
-            partitions = sorted(consumer.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions)
-            return {
-                p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=ANSWER_S)[1] for p in partitions
-            }
-        finally:
-            consumer.close()
+        admin = connect(self._kafka)
+        topic = self._topics.input
+        count = len(admin.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions)
+        return {partition: span.end for (_, partition), span in committed_spans(admin, {topic: count}).items()}
 
     def wait(self, seconds: float, look: Callable[[], None] = lambda: None) -> None:
         """Wait until what is in the input now is counted and readable.
@@ -59,16 +53,16 @@ class Progress:
             look: called some times a second meanwhile; what it raises ends the wait.
 
         Raises:
-            Behind: it is not, after ``seconds``.
+            Behind: it is not, after ``seconds``, or no broker answers.
             KafkaException: the broker cannot be asked.
         """
-        spans = {partition: [[0, end]] for partition, end in self.ends().items() if end}
 
         def tick(_: int) -> bool:
             look()
             return True
 
         try:
+            spans = {partition: [[0, end]] for partition, end in self.ends().items() if end}
             Processed(self._kafka, self._topics, client_logger()).wait(spans, seconds, tick)
         except StreamgaugeError as error:
             raise Behind(str(error)) from error
