@@ -49,8 +49,8 @@ def curve(title: str, places: Sequence[str], lines: Mapping[str, Sequence[float]
             f'<text x="{LEFT + 120 * number}" y="48" font-size="12" fill="{color}">{escape(name)}</text>',
             f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>',
         ]
-        beside = 18 if number else -9  # the numbers of the second line stand below it
-        for x, y, cost in zip(xs, ys, costs, strict=True):
+        for x, y, cost, *others in zip(xs, ys, costs, *lines.values(), strict=True):
+            beside = -9 if cost == max(others) else 18
             label = f'<text x="{x:.1f}" y="{y + beside:.1f}" text-anchor="middle" fill="{color}">{text_of(cost)}</text>'
             found += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{color}"/>', label]
     return "\n".join([*found, "</svg>", ""])
