@@ -69,9 +69,9 @@ class Items(Aggregator[Item]):
             for entity, count in zip(entities, counts, strict=True)
         ]
 
-    def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any]:  # noqa: ARG002
         """The shares of all partitions, added."""
-        return _summary(entity, sum([share["count"] for share in shares]))
+        return {**shares[0], "count": sum([share["count"] for share in shares])}
 
     def keys(self, rows: Rows) -> Iterator[str]:
         """The blocks of which an item was counted."""

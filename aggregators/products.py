@@ -99,7 +99,7 @@ class Products(Aggregator[Product]):
 
     def merge(self, entity: str, shares: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         """How many pairs have the name."""
-        return {"name": entity, "count": sum(share["count"] for share in shares)}
+        return {"name": entity, "count": sum([share["count"] for share in shares])}
 
     def keys(self, rows: Rows) -> Iterator[str]:
         """The skus that have a pair, in order."""

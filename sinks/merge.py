@@ -49,7 +49,7 @@ class Merge(Aggregator[Partial]):
         stream: the aggregator of the stream; its `merge` says what a merged summary is.
     """
 
-    batch_records = 8_192
+    batch_records = 32_768
 
     def __init__(self, stream: Aggregator[Any]) -> None:
         self._stream = stream
@@ -85,11 +85,11 @@ class Merge(Aggregator[Partial]):
 
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
         """`summary` of each of ``entities``."""
-        return [self._merged(entity, row) for entity, row in zip(entities, self._rows_of(rows, entities), strict=True)]
-
-    def _merged(self, entity: str, row: _Row | None) -> dict[str, Any] | None:
-        shares = [share for _, share in row.values() if share is not None] if row else []
-        return self._stream.merge(entity, shares) if shares else None
+        merge, merged = self._stream.merge, list[dict[str, Any] | None]()
+        for entity, row in zip(entities, self._rows_of(rows, entities), strict=True):
+            shares = [share for _, share in row.values() if share is not None] if row else []
+            merged.append(merge(entity, shares) if shares else None)
+        return merged
 
     def _rows_of(self, rows: Rows, entities: Sequence[str]) -> list[_Row | None]:
         """What is known of each entity, decoded in one call."""
