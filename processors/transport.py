@@ -26,6 +26,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import AIOKafkaConsumer
@@ -52,7 +53,7 @@ SMALL_FETCH = 2_000
 FLOOR_S = 0.03
 """Seconds between two small fetches: halves the CPU at 20,000 records/s and adds nothing at an epoch of 1 s."""
 SESSION_TIMEOUT_S = 10.0
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.5
 COMMIT_S = 2.0
 """Beyond it the group is not told how far all is durable."""
 
@@ -63,6 +64,7 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
     app: StreamApp
     _found_little: bool = False
     _asked_at: float = 0.0
+    _waiting: asyncio.Future[Any] | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         """Build the consumer ourselves: read committed, own fetch sizes, and the security that both clients share."""
@@ -133,7 +135,7 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
                     if not self._found_little:
                         self._ask(fetcher)
                     return runs
-                waiter = fetcher._create_fetch_waiter()
+                waiter = self._waiting = fetcher._create_fetch_waiter()
                 done, _ = await asyncio.wait([waiter], timeout=deadline - now)
                 if not done or fetcher._closed:
                     waiter.cancel()
@@ -158,6 +160,11 @@ class RunConsumerThread(driver.AIOKafkaConsumerThread):
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()
         return runs
+
+    def look_again(self) -> None:
+        """What was fetched of a partition that may not be read is told to nobody once it may be."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def _ask(self, fetcher: Any) -> None:
         """Drop the buffers that are used up: the fetcher asks for nothing more of a partition that has one."""
@@ -242,6 +249,19 @@ class RunConsumer(driver.Consumer):
         """The group has a new generation, in which offsets can be committed again."""
         self.joining = False
         await super().on_partitions_assigned(assigned, generation_id)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Read them, from now on: also what is there of them already."""
+        super().resume_partitions(tps)
+        with suppress(RuntimeError):  # the loop is closed: the process stops
+            self._thread.thread_loop.call_soon_threadsafe(cast("RunConsumerThread", self._thread).look_again)
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, set[TP]]:
+        """Stock Faust sleeps a second where no partition may be read, whatever happens to them meanwhile."""
+        if not self.flow_active:
+            await self.wait(cast("Any", self.can_resume_flow))
+        active = self._get_active_partitions()
+        return await self._getmany(active, timeout), active
 
     async def perform_seek(self) -> None:
         """Read each active partition from where its state is; the group's committed offset is only a hint."""

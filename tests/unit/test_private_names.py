@@ -40,7 +40,11 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (faust_consumer.Consumer, "_add_gap"),
     (faust_consumer.Consumer, "_filter_tps_with_pending_acks"),
     (faust_consumer.Consumer, "_new_offset"),
+    (faust_consumer.Consumer, "_get_active_partitions"),
+    (faust_consumer.Consumer, "_getmany"),
+    (faust_consumer.Consumer, "_wait_next_records"),
     (faust_consumer.Consumer, "perform_seek"),
+    (faust_consumer.Consumer, "resume_partitions"),
     (faust_consumer.Consumer, "verify_event_path"),
     (faust_consumer.ThreadDelegateConsumer, "_seek"),
     (Collection, "_new_store"),
@@ -151,5 +155,5 @@ def test_no_private_name_is_used_that_is_not_held_here() -> None:
                 own.add(node.target.id)
             if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
                 used.add((module, node.attr))
-    ours = {"_app", "_ask", "_asked_at", "_found_little", "_fetch_runs", "_take_runs"} & own | {"_app"}
+    ours = {"_app", "_ask", "_asked_at", "_found_little", "_fetch_runs", "_take_runs", "_waiting"} & own | {"_app"}
     assert {(module, name) for module, name in used if name not in held | ours} == set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, NoReturn, cast
 
@@ -145,6 +146,33 @@ def test_a_group_coordinator_that_gave_up_ends_the_process(stage: Stage, parked:
     with pytest.raises(Ended) as ended:
         run(getattr(watch, "fun", watch)(stage.consumer))
     assert isinstance(ended.value.__cause__, Stalled)
+
+
+def test_what_was_fetched_of_a_partition_is_read_as_soon_as_it_may_be(stage: Stage) -> None:
+    """No fetch brings anything new then that would end the waiting."""
+    taken = {INPUT: ["run"]}
+    stage.monkeypatch.setattr(RunConsumerThread, "_take_runs", lambda *given: dict(taken) if INPUT in given[-1] else {})
+    vars(stage.consumer).update(flow_active=True, _active_partitions=set(), _paused_partitions={INPUT})
+    vars(stage.thread).update(_ask=lambda _: None)  # pyright: ignore[reportUnknownLambdaType]
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        subscriptions = SimpleNamespace(fetch_context=nullcontext, reassignment_in_progress=False)
+        fetcher = SimpleNamespace(_closed=False, _subscriptions=subscriptions, _create_fetch_waiter=loop.create_future)
+        fetched = SimpleNamespace(_closed=False, _fetcher=fetcher)
+        stage.thread.thread_loop = loop
+
+        async def getmany(active: set[TP], seconds: float) -> Any:
+            return await stage.thread._fetch_runs(fetched, active, seconds)
+
+        vars(stage.consumer)["_getmany"] = getmany
+        waiting = asyncio.ensure_future(stage.consumer._wait_next_records(2 * SECONDS))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        stage.consumer.resume_partitions({INPUT})
+        assert await waiting == (taken, {INPUT})
+
+    run(scenario())
 
 
 def test_the_consumer_is_moved_in_its_own_thread(stage: Stage) -> None:
