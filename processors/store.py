@@ -148,7 +148,8 @@ class RocksStore:
             StateError: as `get`.
         """
         try:
-            return cast("list[bytes | None]", self._db.get([*keys]))
+            # Not RocksDB's MultiGet: for keys that are not there it takes five times as long.
+            return cast("list[bytes | None]", list(map(self._db.get, keys)))
         except Exception as error:
             raise self._spoilt(error) from error
 
