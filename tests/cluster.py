@@ -13,10 +13,12 @@ workers in production (systemd, Kubernetes) is played by `Cluster.keep`: it star
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -34,6 +36,8 @@ PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
 RESTART_S = 1.0
 ENGINE_S = 10.0
 STOP_S = 20.0
+TAKEN_OVER_S = 180.0
+"""A member's session, a restart of the other worker, a rebalance and a restore; machines are busy."""
 
 
 class Sent(NamedTuple):
@@ -251,18 +255,39 @@ class Cluster:
         """What the worker called ``name`` has logged until now."""
         return (self.folder / f"{name}.log").read_text()
 
-    def pause_worker(self, name: str, whom: str, seconds: float) -> str:
-        """Stop ``whom`` of the worker's processes (SIGSTOP) and resume them ``seconds`` later: a zombie comes back."""
+    def pause_worker(self, name: str, whom: str) -> str:
+        """Stop ``whom`` of the worker's processes (SIGSTOP) until others have its partitions: a zombie comes back.
+
+        Args:
+            name: of the worker; another one must run.
+            whom: its ``engine`` or ``all``.
+
+        Raises:
+            TimeoutError: nobody took over.
+        """
         self._wait_for_engine(name)
+        partitions = {number for worker in self.workers for number in restored(self.log_of(worker))}
+        others = {other: len(self.log_of(other)) for other in self.workers if other != name}
         tree = tree_of(self.workers[name].pid)
         self._seen.update(tree)
         victims = tree[1:] if whom == "engine" else tree
+        begin = time.monotonic()
         for victim in victims:
             signal_to(victim, signal.SIGSTOP)
-        resume = threading.Timer(seconds, lambda: [signal_to(victim, signal.SIGCONT) for victim in victims])
-        resume.start()
-        self._timers.append(resume)
-        return f"stop {name}'s {whom} ({', '.join(str(victim.pid) for victim in victims)}) for {seconds:.1f} s"
+        try:
+            until(
+                lambda: (
+                    {number for other, at in others.items() for number in restored(self.log_of(other)[at:])}
+                    >= partitions
+                ),
+                f"others have the partitions of {name}",
+                TAKEN_OVER_S,
+            )
+        finally:
+            for victim in victims:
+                signal_to(victim, signal.SIGCONT)
+        pids = ", ".join(str(victim.pid) for victim in victims)
+        return f"resume {name}'s {whom} ({pids}), {time.monotonic() - begin:.1f} s after they were stopped"
 
     def _wait_for_engine(self, name: str) -> None:
         """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
@@ -307,9 +332,14 @@ class Cluster:
         return f"resume the broker ({pid}), which was stopped for {seconds:.1f} s"
 
     def settle(self) -> None:
-        """Wait until a broker that was killed is back, and workers that were stopped go on."""
+        """Wait until a broker that was killed is back."""
         for timer in self._timers:
             timer.join()
+
+
+def restored(log: str) -> set[int]:
+    """The partitions that a worker's log says are restored."""
+    return {int(number) for number in re.findall(r'"event":"partition restored","partition":(\d+)', log)}
 
 
 def tree_of(pid: int) -> list[psutil.Process]:

@@ -15,9 +15,6 @@ from typing import NamedTuple
 
 from tests.cluster import Cluster
 
-PAUSE_S = (11.0, 16.0)
-"""Longer than a silent member keeps its place in the group (10 s)."""
-
 
 class Strike(NamedTuple):
     """One disturbance: when, and how it is done; doing it says what was done."""
@@ -32,7 +29,7 @@ class Strikes(NamedTuple):
     Args:
         kills: kill -9 of a worker's engine, of its parent, or of both.
         broker_kills: kill -9 of the broker.
-        pauses: SIGSTOP of a worker for longer than its place in the group lasts: it comes back as a zombie.
+        pauses: SIGSTOP of a worker until others have its partitions: it comes back as a zombie.
         wipes: kill -9 of a whole worker and the loss of its state directory.
         sender_kills: kill -9 of the command that sends records; it is run again.
     """
@@ -97,7 +94,7 @@ def _strike(rng: random.Random, cluster: Cluster, kind: str) -> Callable[[], str
     if kind == "wipe":
         return lambda: cluster.wipe_worker(name)
     if kind == "pause":
-        whom, seconds = rng.choice(("engine", "all")), rng.uniform(*PAUSE_S)
-        return lambda: cluster.pause_worker(name, whom, seconds)
+        whom = rng.choice(("engine", "all"))
+        return lambda: cluster.pause_worker(name, whom)
     part = rng.choice(("engine", "parent", "both"))
     return lambda: cluster.kill_worker(name, part)
