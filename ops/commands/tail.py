@@ -124,7 +124,8 @@ def command(
     r"""Follow the summaries as they change.
 
     One JSON line for each summary of all streams, of one STREAM, or of one entity of it (KEY). Committed ones
-    only. Follows for ever unless -e or -c says otherwise. An entity that was removed is shown with "count":0.
+    only. Follows for ever unless -e or -c says otherwise. An entity that was removed is shown with "count":0, in
+    the envelope of -J with the payload null, as kcat has it.
 
     \b
       streamgauge tail sites -o beginning -e      all that there is

@@ -112,6 +112,10 @@ def test_kcats_format_and_envelope(engine: Engine, streamgauge: Program) -> None
     assert list(envelope) == ["topic", "partition", "offset", "ts", "key", "headers", "payload"]
     assert (envelope["topic"], envelope["partition"], envelope["key"]) == ("sites.summaries", partition, "7")
     assert json.loads(envelope["payload"])["site_id"] == "7"
+    engine.remove("7")
+    assert streamgauge("tail", "sites", "--latest", "-e", "-f", "%s").out == '{"site_id":"7","count":0}'
+    (envelope,) = streamgauge("tail", "sites", "--latest", "-e", "-J").lines
+    assert envelope["payload"] is None  # what the record is, as kcat tells it
 
 
 def test_it_rides_out_a_broker_that_dies(fresh_broker: Callable[[], Any], start: Start) -> None:
