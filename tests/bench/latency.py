@@ -23,7 +23,7 @@ from tests.bench.cases import SITES_COUNT, Bench
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Tree, core
 from tests.bench.rig import Rig
-from tests.bench.watch import Seen, Watch
+from tests.bench.watch import Echo, Seen, Watch
 
 RATE = 20_000
 WARM_S = 10
@@ -39,7 +39,7 @@ class Loop(NamedTuple):
     latencies_ms: list[float]
     """Of each record of the measured part, sorted."""
     cpu_s: float
-    """Of the worker, while the measured part was sent."""
+    """Of the worker, while the measured part was sent; 0 without one."""
     late_ms: float
     """How far the sender was behind its clock at the worst: beyond some ms the figures are the sender's."""
 
@@ -48,31 +48,40 @@ def latency(bench: Bench) -> list[Table]:
     """An open loop of 20,000 records/s: from a record's due time to the summary that counts it."""
     path = bench.inputs.many_sites(RATE * (WARM_S + MEASURED_S), SITES_COUNT)
     rows: list[tuple[Cell, ...]] = []
+    with bench.rig().running() as rig:
+        rows.append(_row("no worker", _open_loop(rig, path, Echo)))
     for epoch in EPOCHS:
         with bench.rig().running() as rig:
             tree = rig.start("--epoch", epoch)
             rig.wait_until_ready()
-            loop = _open_loop(rig, path, tree)
+            loop = _open_loop(rig, path, Watch, tree)
             rig.check(bench.right(path))
             rig.stop()
-        found = [_percentile(loop.latencies_ms, share) for share in (0.5, 0.99, 0.999)]
-        events = RATE * MEASURED_S
-        rows.append((epoch, *found, loop.cpu_s / MEASURED_S * 100, loop.cpu_s / events * 1e6, loop.late_ms))
+        rows.append(_row(epoch, loop))
     columns = ("epoch", "p50 ms", "p99 ms", "p99.9 ms", "worker, % of a core", "CPU µs an event", "sender late, ms")
-    note = f"After {WARM_S} s to warm up, {MEASURED_S} s; 4 partitions; the reader reads committed."
+    note = (
+        f"After {WARM_S} s to warm up, {MEASURED_S} s; 4 partitions; the reader reads committed. Without a worker it "
+        "reads the input: what sender, broker and reader take by themselves."
+    )
     return [Table(f"Latency of an open loop of {RATE:,} records/s", columns, rows, [note])]
 
 
-def _open_loop(rig: Rig, path: Path, tree: Tree) -> Loop:
-    """Send the lines of ``path`` at `RATE`, and watch the summaries."""
+def _row(what: str, loop: Loop) -> tuple[Cell, ...]:
+    found = [_percentile(loop.latencies_ms, share) for share in (0.5, 0.99, 0.999)]
+    share, each = loop.cpu_s / MEASURED_S * 100, loop.cpu_s / (RATE * MEASURED_S) * 1e6
+    return what, *found, *((share, each) if loop.cpu_s else ("", "")), loop.late_ms
+
+
+def _open_loop(rig: Rig, path: Path, watching: type[Watch], tree: Tree | None = None) -> Loop:
+    """Send the lines of ``path`` at `RATE`, and watch what comes of them."""
     values = path.read_bytes().splitlines()
     keys: list[bytes] = [orjson.loads(value)["site_id"].encode() for value in values]
     homes: dict[bytes, int] = {key: partition_of(key, rig.partitions) for key in set(keys)}
-    producer = Producer({**rig.kafka, "acks": "all", "enable.idempotence": True, "linger.ms": 2, "log_level": 0})
     due: list[list[float]] = [[] for _ in range(rig.partitions)]
     cpu_s = late_s = 0.0
     # Neither the worker's core nor a collection of a million records' garbage is part of what is measured.
-    with core(measured=False), Watch(rig.kafka, rig.partitions) as watch, _without_collections():
+    with core(measured=False), watching(rig.kafka, rig.partitions) as watch, _without_collections():
+        producer = Producer({**rig.kafka, "acks": "all", "enable.idempotence": True, "linger.ms": 2, "log_level": 0})
         begin = time.monotonic()
         warm = begin + WARM_S
         for first in range(0, len(values), each := int(RATE * TICK_S)):
@@ -82,14 +91,15 @@ def _open_loop(rig: Rig, path: Path, tree: Tree) -> Loop:
                 time.sleep(rest)
             elif at > warm:
                 late_s = max(late_s, -rest)
-            if not cpu_s and at >= warm:
+            if tree is not None and not cpu_s and at >= warm:
                 cpu_s = tree.cpu_s()
             for key, value in zip(keys[first : first + each], values[first : first + each], strict=True):
                 home = homes[key]
                 producer.produce(SITES.topics.input, value, key, home)
                 due[home].append(at)
             producer.poll(0)
-        cpu_s = tree.cpu_s() - cpu_s
+        if tree is not None:
+            cpu_s = tree.cpu_s() - cpu_s
         producer.flush()
         ends = {number: len(sent) for number, sent in enumerate(due)}
         _await(watch, ends)

@@ -41,11 +41,12 @@ class Watch(Reading):
         partitions: of the summary topic.
     """
 
+    topic = SITES.topics.summaries
+
     def __init__(self, kafka: Mapping[str, str], partitions: int) -> None:
         self.seen: list[Seen] = []
         self._last = [-1] * partitions
-        topic = SITES.topics.summaries
-        super().__init__(kafka, [TopicPartition(topic, number, OFFSET_END) for number in range(partitions)])
+        super().__init__(kafka, [TopicPartition(self.topic, number, OFFSET_END) for number in range(partitions)])
 
     def wait_for(self, partitions: set[int], seconds: float, *, after: float) -> float:
         """Wait until each of ``partitions`` has shown an epoch that was sent after ``after`` (epoch seconds).
@@ -72,10 +73,25 @@ class Watch(Reading):
         """Note each epoch that is new."""
         now = time.monotonic()
         for message in messages:
-            value, partition = message.value(), message.partition()
-            if message.error() is not None or value is None or partition is None:
+            partition = message.partition()
+            if message.error() is not None or message.value() is None or partition is None:
                 continue
-            revision = int(value[value.rindex(REVISION) + len(REVISION) : -1])
+            revision = self.revision(message)
             if revision > self._last[partition]:
                 self._last[partition] = revision
                 self.seen.append(Seen(now, partition, revision, message.timestamp()[1] / 1000))
+
+    def revision(self, message: Message) -> int:
+        """The position that a summary tells."""
+        value = message.value() or b""
+        return int(value[value.rindex(REVISION) + len(REVISION) : -1])
+
+
+class Echo(Watch):
+    """Reads the input as if each record were its own summary: a worker cannot be seen sooner."""
+
+    topic = SITES.topics.input
+
+    def revision(self, message: Message) -> int:
+        """The position after a record."""
+        return (message.offset() or 0) + 1
