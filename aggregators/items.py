@@ -42,6 +42,7 @@ class Items(Aggregator[Item]):
     """Exact counts of foods and categories."""
 
     version = 1
+    batch_records = 262_144
 
     def update(self, rows: Rows, batch: Batch[Item]) -> Changes:
         """Count the items whose ids are new."""
