@@ -24,8 +24,7 @@ from ops.registry import stream as stream_named
 from producers.simulate import Scenario, simulate
 from producers.simulate.api import served
 from producers.simulate.items import Synthetic
-from sinks.summaries import rows as rows_of
-from sinks.summaries import summaries as summaries_of
+from sinks.committed import CommittedReader, committed_spans
 from tests.bench.cases import COST, Bench, row, split_table
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, module
@@ -201,17 +200,34 @@ def check(rig: Rig, answer: Path) -> None:
     Raises:
         WrongAnswer: they differ.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = orjson.loads(answer.read_bytes())
-    admin, schema = connect(rig.kafka), rig.schema
-    published = {schema.entity(one): one for one in summaries_of(rig.kafka, admin, schema, client_logger())}
-    rows = {key.decode(): one for key, one in rows_of(rig.kafka, admin, schema, client_logger()).items()}
-    for what, seen in (("summaries", published), ("rows", rows)):
-        right = found[what]
-        wrong = [key for key in right if key not in seen or not _same(right[key], seen[key])]
-        wrong += seen.keys() - right.keys()
-        if wrong:
-            key = wrong[0]
-            raise WrongAnswer(f"{len(wrong)} {what} are wrong, such as {key}: {seen.get(key)}, not {right.get(key)}")
+    topics = rig.schema.topics
+    seen = {"summaries": newest(rig, topics.summaries), "rows": newest(rig, topics.rows) if topics.rows else {}}
+    wrong: list[str] = []
+    with answer.open("rb") as lines:
+        for line in lines:
+            what, key, right = orjson.loads(line)
+            value = seen[what].pop(key.encode(), b"{}")
+            if not _same(right, orjson.loads(value)):
+                wrong.append(f"{what}: {key}: {value.decode()}, not {right}")
+    wrong += [f"{what}: {key.decode()}, of which there is nothing" for what, left in seen.items() for key in left]
+    if wrong:
+        raise WrongAnswer(f"{len(wrong)} are wrong, such as {wrong[0]}")
+
+
+def newest(rig: Rig, topic: str) -> dict[bytes, bytes]:
+    """The newest values of a topic by key, as they were sent: of ten millions, decoded ones would not fit."""
+    admin = connect(rig.kafka)
+    spans = committed_spans(admin, {topic: rig.partitions})
+    values: dict[bytes, bytes] = {}
+    with CommittedReader(rig.kafka, client_logger()) as reader:
+        for messages in reader.read({place: span.start for place, span in spans.items()}, spans):
+            for message in messages:
+                key, value = message.key() or b"", message.value()
+                if value is None:
+                    values.pop(key, None)
+                else:
+                    values[key] = value
+    return values
 
 
 def _same(right: Any, seen: Any) -> bool:

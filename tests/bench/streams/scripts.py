@@ -3,7 +3,8 @@
     python -m tests.bench.streams.scripts renders answer.json renders_2024-03-01.csv …
     {"events": …, "cpu_s": …, "peak_mb": …}
 
-What a worker costs is measured against these; and what it publishes is compared with what they find: fields by entity.
+What a worker costs is measured against these; and what it publishes is compared with what they find: a line of JSON
+for each entity, ``["summaries" or "rows", key, fields]``.
 """
 
 from __future__ import annotations
@@ -175,7 +176,9 @@ def main() -> None:
     answer = SCRIPTS[stream]([Path(path) for path in paths])
     cpu_s = time.process_time() - begin
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    Path(target).write_bytes(orjson.dumps({"summaries": answer.summaries, "rows": answer.rows}))
+    with Path(target).open("wb") as file:
+        for what, found in (("summaries", answer.summaries), ("rows", answer.rows)):
+            file.writelines(orjson.dumps((what, key, one)) + b"\n" for key, one in found.items())
     sys.stdout.write(orjson.dumps({"events": answer.events, "cpu_s": cpu_s, "peak_mb": peak_mb}).decode() + "\n")
 
 
