@@ -18,6 +18,7 @@ until the look-ups made have cost as much as to tell all of the ids.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -47,8 +48,8 @@ _YOUNG = ord("y")
 _ENTRY = np.dtype([("id", "<u8", 2), ("time", "<i8"), ("number", "<u4")])
 
 _WORD = (1 << 64) - 1
-_FEW = 8
-"""Up to here to count all times for each step is quicker than to sort them."""
+_FEW, _SHORT = 4, 256
+"""Fewer steps than `_FEW` count all times for each, where those are more than `_SHORT`; else to sort is quicker."""
 _MANY = 4
 """From here on to sort the young is quicker than to search them for each id."""
 
@@ -232,8 +233,11 @@ class Pile:
             young: the counted times of the young and the tail, in any order (their owner keeps them).
             steps: what is asked.
         """
-        if len(steps) < _FEW:
+        if len(steps) < _FEW and len(young) > _SHORT:
             total = sum([weight * int(np.count_nonzero(young < time)) for time, weight in steps])
+        elif len(steps) < self._sizes.many:
+            ordered = np.sort(young).data
+            total = sum([weight * bisect_left(ordered, time) for time, weight in steps])
         else:
             young = np.sort(young)
             total = len(young) * sum([weight for time, weight in steps if time > LAST])
