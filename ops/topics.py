@@ -33,7 +33,7 @@ _VISIBLE_S = 60.0
 """How long the cluster may take to show what was created: hundreds of partitions, on a machine that is busy."""
 _PASSING = {
     "FENCED_LEADER_EPOCH", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "UNKNOWN_LEADER_EPOCH",
-    "UNKNOWN_TOPIC_OR_PART", "_TIMED_OUT", "_TRANSPORT",
+    "UNKNOWN_TOPIC_OR_PART", "_NOENT", "_TIMED_OUT", "_TRANSPORT",
 }  # fmt: skip
 """Answers of a cluster that is still making partitions, or has no time to answer."""
 

@@ -185,6 +185,7 @@ _MOVING = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,  # the answer of a broker that was killed before it wrote its last one down
         KafkaError.FENCED_LEADER_EPOCH,  # the answer of a leader that was elected after we asked who leads
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
+        KafkaError._NOENT,  # the client's own, where no partition has a leader
     }
 )
 _FINAL = frozenset(
