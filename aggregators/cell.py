@@ -1,7 +1,7 @@
 """A cell of renders: all of a day, an app, a renderer and an outcome; and what cells add up to.
 
 >>> cell = Cell("2024-01-01", "maya", "arnold", True)
->>> cell.add([Render("a", "maya", "arnold", 1, True, cell.day, 1, 183_204, 2048.5, 97.3)])
+>>> fill([cell], Columns.of([("a", 1, 183_204, 2048.5, 97.3)]), np.zeros(1, np.int64))
 >>> cell.entity, merged([cell.share(), cell.share()])["count"]
 ('2024-01-01,maya,arnold,true', 2)
 
@@ -15,7 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from aggregators.measure import Measure, Place
+from aggregators.measures import Columns
 from schemas.renders import Render, cell_of
 
 NAMES = ("elapsed_time", "maxram", "maxcpu")
@@ -54,19 +58,6 @@ class Cell:
         """Memory, about, in bytes."""
         return 1500 + 110 * sum(len(measure.bins) for measure in self.measures)
 
-    def add(self, renders: Sequence[Render]) -> None:
-        """Count renders of this cell, at least one."""
-        self.count += len(renders)
-        for measure, name in zip(self.measures, NAMES, strict=True):
-            values = [getattr(render, name) for render in renders]
-            having = renders
-            if None in values:
-                having = [render for render, value in zip(renders, values, strict=True) if value is not None]
-                values = [value for value in values if value is not None]
-            if values:
-                lines, uids = [render.line for render in having], [render.uid for render in having]
-                measure.add(values, self.day, lines, uids)
-
     def remove(self, render: Render) -> None:
         """Take back a render that was counted."""
         self.count -= 1
@@ -94,6 +85,22 @@ class Cell:
         return Cell(
             day, share["app"], share["renderer"], share["success"], number, arrived, share["count"], (time, ram, cpu)
         )  # fmt: skip
+
+
+def fill(cells: Sequence[Cell], columns: Columns, of: npt.NDArray[np.int64]) -> None:
+    """Count renders of some cells.
+
+    Args:
+        cells: of which each may have any number of the renders.
+        columns: of the renders, those of a cell together.
+        of: the place of each render's cell.
+    """
+    days = [cell.day for cell in cells]
+    for cell, count in zip(cells, np.bincount(of, minlength=len(cells)).tolist(), strict=True):
+        cell.count += count
+    for which in range(len(NAMES)):
+        for cell, measure in zip(cells, columns.measures(which, of, days), strict=True):
+            cell.measures[which].merge(measure)
 
 
 def merged(shares: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

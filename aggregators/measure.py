@@ -1,10 +1,13 @@
 """One measure of many renders, such as the peak of memory: everything about it can be added, taken back and merged.
 
->>> measure = Measure()
->>> measure.add([97.3, 97.3], "2024-01-01", lines=[2, 1], uids=["b", "c"])
->>> measure.n, measure.greatest, measure.mean()
+>>> one, other = (
+...     Measure(1, scaled(97.3), 97.3, At(97.3, Place("2024-01-01", line, uid)), {bin_of(97.3): 1})
+...     for line, uid in ((2, "b"), (1, "c"))
+... )
+>>> one.merge(other)
+>>> one.n, one.greatest, one.mean()
 (2, At(value=97.3, place=Place(day='2024-01-01', line=1, uid='c')), 97.3)
->>> Measure.of(measure.share(), "2024-01-01") == measure
+>>> Measure.of(one.share(), "2024-01-01") == one
 True
 
 Sums are exact (`aggregators.exact`). The extremes cannot be taken back: after `remove` of one, `stale` says that who
@@ -13,14 +16,12 @@ keeps the values in order must look them up again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from aggregators.exact import SHIFT, mean, scaled
-from aggregators.sketch import bin_of, counts, quantile
+from aggregators.sketch import bin_of, quantile
 from schemas.csv_table import row_of
 
 
@@ -61,21 +62,6 @@ class Measure:
     bins: dict[int, int] = field(default_factory=dict[int, int])
     stale: bool = False
     """Whether the extremes may be gone."""
-
-    def add(self, values: Sequence[float], day: str, lines: Sequence[int], uids: Sequence[str]) -> None:
-        """Count values of renders of one day, at least one, none negative: ints or floats, the same for a measure."""
-        self.n += len(values)
-        self.total += _sum_of(values)
-        bins = self.bins
-        for number, count in counts(values).items():
-            bins[number] = bins.get(number, 0) + count
-        least, greatest = min(values), max(values)
-        best = self.greatest
-        if best is None or greatest >= best.value:
-            places = (Place(day, lines[at], uids[at]) for at, value in enumerate(values) if value == greatest)
-            self._meet(least, At(greatest, min(places, key=Place.order)))
-        elif self.least is None or least < self.least:
-            self.least = least
 
     def remove(self, value: float, place: Place) -> None:
         """Take back a value that was added."""
@@ -148,26 +134,6 @@ class Measure:
             or (greatest.value == best.value and greatest.place.order() < best.place.order())
         ):
             self.greatest = greatest
-
-
-def _sum_of(values: Sequence[float]) -> int:
-    """The exact sum, in `exact.scaled` units.
-
-    >>> _sum_of([0.1, 5e-324, 1e300]) == scaled(0.1) + scaled(5e-324) + scaled(1e300)
-    True
-    """
-    if isinstance(values[0], int):
-        return scaled(sum(values))
-    fractions, exponents = np.frexp(np.array(values, np.float64))
-    mantissas = (fractions * 2.0**53).astype(np.int64)  # whole: a double has 53 bits
-    powers, where = np.unique(exponents, return_inverse=True)
-    # In halves, whose sums a double still holds exactly: 27 bits each, of fewer than 2**26 values.
-    high, low = (np.bincount(where, half.astype(np.float64)) for half in (mantissas >> 27, mantissas & (2**27 - 1)))
-    total = 0
-    for power, above, below in zip(powers.tolist(), high.tolist(), low.tolist(), strict=True):
-        whole, shift = (int(above) << 27) + int(below), power - 53 + SHIFT
-        total += whole << shift if shift >= 0 else whole >> -shift
-    return total
 
 
 def _text_of(total: int) -> str:

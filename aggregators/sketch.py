@@ -1,6 +1,7 @@
 """A quantile sketch whose counts can be added, merged and taken back: DDSketch (Masson, Rim and Lee, VLDB 2019).
 
->>> bins = counts([10.0, 20.0, 20.0, 1000.0])
+>>> from collections import Counter
+>>> bins = Counter(map(bin_of, [10.0, 20.0, 20.0, 1000.0]))
 >>> abs(quantile(bins, 50) - 20.0) <= 20.0 * RELATIVE_ERROR
 True
 
@@ -13,9 +14,10 @@ not.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 RELATIVE_ERROR = 0.01
 """What is promised; half a bin is 1/128 of its lower end."""
@@ -37,13 +39,11 @@ def bin_of(value: float) -> int:
     return _word.unpack(_double.pack(min(LARGEST, value)))[0] >> _DROPPED
 
 
-def counts(values: Sequence[float]) -> dict[int, int]:
-    """How many of the values fall in each bin (`bin_of`)."""
-    doubles = np.array(values, np.float64)
-    numbers = np.minimum(doubles, LARGEST).view(np.int64) >> _DROPPED
-    numbers[doubles < SMALLEST] = 0
-    found, count = np.unique(numbers, return_counts=True)
-    return dict(zip(found.tolist(), count.tolist(), strict=True))
+def bins_of(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """`bin_of` each value."""
+    numbers = np.minimum(values, LARGEST).view(np.int64) >> _DROPPED
+    numbers[values < SMALLEST] = 0
+    return numbers
 
 
 def middle_of(number: int) -> float:

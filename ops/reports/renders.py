@@ -1,9 +1,10 @@
 """`report renders …`: what cells add up to, as one figure, as five, or broken down.
 
->>> from aggregators.cell import Cell, merged
->>> from schemas.renders import Render
+>>> import numpy as np
+>>> from aggregators.cell import Cell, fill, merged
+>>> from aggregators.measures import Columns
 >>> cell = Cell("2024-01-01", "maya", "arnold", True)
->>> cell.add([Render("a1b2", "maya", "arnold", 24, True, cell.day, 1, 183_204, 2048.5, 97.3)])
+>>> fill([cell], Columns.of([("a1b2", 1, 183_204, 2048.5, 97.3)]), np.zeros(1, np.int64))
 >>> cells = [merged([cell.share()])]
 >>> figures = [*answer(cells, ("count",)).values(), *answer(cells, ("avgtime",)).values()]
 >>> print(*figures, *answer(cells, ("uid_maxcpu",)).values())

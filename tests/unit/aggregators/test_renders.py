@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,11 +20,14 @@ from hypothesis import strategies as st
 from aggregators import laws
 from aggregators.aggregator import IN_THE_FUTURE, TOO_LATE, Batch, Counting
 from aggregators.cell import merged
+from aggregators.exact import SHIFT
 from aggregators.homes import strangers
-from aggregators.measure import Measure, Place
-from aggregators.renders import BLOCK, Renders
+from aggregators.measure import Place
+from aggregators.measures import Columns
+from aggregators.render_rows import BLOCK
+from aggregators.renders import Renders
 from aggregators.rows import Memory, MemoryStore, Rows
-from aggregators.sketch import LARGEST, RELATIVE_ERROR, SMALLEST, bin_of, counts, middle_of, quantile
+from aggregators.sketch import LARGEST, RELATIVE_ERROR, SMALLEST, bin_of, bins_of, middle_of, quantile
 from schemas.renders import Render, cell_of
 from schemas.wire import partition_of
 from tests.unit.aggregators import naive_renders as naive
@@ -122,6 +126,17 @@ def test_any_split_of_renders_leaves_the_same_rows_with_a_retention(
     records: list[Render], cuts: set[int], days: int
 ) -> None:
     laws.split(Renders(Counting(retention_ms=days * 86_400_000)), records, cuts, views=[("state", {})])
+
+
+@given(st.lists(st.lists(st.integers(0, 2**63 - 1), min_size=1), min_size=1))
+def test_the_sums_of_times_of_many_cells_are_exact(cells: list[list[int]]) -> None:
+    """All of 64 bits."""
+    times = [time for of_cell in cells for time in of_cell]
+    of = np.repeat(np.arange(len(cells)), [len(of_cell) for of_cell in cells])
+    columns = Columns.of([("u", line, time, None, None) for line, time in enumerate(times, 1)])
+    measures = columns.measures(0, of, [DAYS[0]] * len(cells))
+    assert [measure.total for measure in measures] == [sum(of_cell) << SHIFT for of_cell in cells]
+    assert [(one.least, one.greatest and one.greatest.value) for one in measures] == [(min(c), max(c)) for c in cells]
 
 
 @given(RECORDS, CUTS)
@@ -247,8 +262,8 @@ def test_the_state_of_a_uid_is_the_render_that_counts() -> None:
 @given(st.lists(st.floats(SMALLEST, LARGEST), min_size=1, max_size=60), st.integers(0, 100))
 def test_a_quantile_is_within_its_error_of_the_exact_one(values: list[float], percent: int) -> None:
     """1 % of the value at that place in order; what was taken back leaves no trace."""
-    bins = counts(values)
-    assert sorted(bins.items()) == sorted(Counter(map(bin_of, values)).items())
+    bins = Counter(map(bin_of, values))
+    assert bins_of(np.array(values)).tolist() == list(map(bin_of, values))
     exact = sorted(values)[max(0, math.ceil(percent * len(values) / 100) - 1)]
     assert abs(quantile(bins, percent) - exact) <= exact * RELATIVE_ERROR
 
@@ -256,8 +271,8 @@ def test_a_quantile_is_within_its_error_of_the_exact_one(values: list[float], pe
 @given(st.lists(st.floats(0, 1.7e308), min_size=1, max_size=60))
 def test_the_sum_of_floats_is_exact(values: list[float]) -> None:
     """From the smallest double to the greatest, rounded once, when somebody divides it."""
-    measure = Measure()
-    measure.add(values, DAYS[0], range(len(values)), ["u"] * len(values))
+    renders = [("u", line, None, value, None) for line, value in enumerate(values)]
+    (measure,) = Columns.of(renders).measures(1, np.zeros(len(values), np.int64), [DAYS[0]])
     assert measure.mean() == float(sum(map(Fraction, values)) / len(values))
     for line, value in enumerate(values):
         measure.remove(value, Place(DAYS[0], line, "u"))

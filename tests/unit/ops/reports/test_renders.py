@@ -6,17 +6,17 @@ import json
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from aggregators.cell import Cell, merged
+from aggregators.cell import Cell, fill, merged
+from aggregators.measures import Columns
 from ops.reports.renders import SUMMARY, Filter, PlainCell, answer, breakdown
-from schemas.renders import Render
 
 
 def cell(day: str, app: str, renderer: str, success: bool, *renders: tuple[Any, ...]) -> dict[str, Any]:
     """A published cell of ``(uid, line, ms, ram, cpu)``."""
     made = Cell(day, app, renderer, success)
-    for uid, line, *values in renders:
-        made.add([Render(uid, app, renderer, 1, success, day, line, *values)])
+    fill([made], Columns.of(renders), np.zeros(len(renders), np.int64))
     return merged([made.share()])
 
 
