@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from msgspec import Struct
+
 from aggregators.rows import Rows
 
 R = TypeVar("R")
@@ -54,7 +56,7 @@ class Changes:
     """Each entity whose summary may have changed, once."""
     refused: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """``(index into the batch, reason)`` of each record that only state could refuse: `TOO_LATE`, …"""
-    published: dict[bytes, dict[str, Any] | None] = field(default_factory=dict[bytes, dict[str, Any] | None])
+    published: Mapping[bytes, dict[str, Any] | Struct | None] = field(default_factory=dict[bytes, Any])
     """What changed of the stream's other topic, ``<stream>.rows`` (`Schema.row`), by its key: the newest value, without
     its ``revision``; None removes it. A key belongs to one partition of the input, so its order is kept."""
 

@@ -36,25 +36,27 @@ def strangers(rows: Rows, keys: Sequence[bytes]) -> set[int]:
     """The places of the keys that murmur2 does not put in the partition of ``rows``."""
     if rows.partitions == 1:
         return set()
-    here = rows.partition
-    return {place for place, home in enumerate(partitions_of(keys, rows.partitions)) if home != here}
+    return set(np.flatnonzero(_homes(keys, rows.partitions) != rows.partition).tolist())
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
     """The partition of each key, as `schemas.wire.partition_of` says it."""
+    return _homes(keys, partitions).tolist()
+
+
+def _homes(keys: Sequence[bytes], partitions: int) -> Words:
     count = len(keys)
     if count < FEW:
-        return [partition_of(key, partitions) for key in keys]
+        return np.array([partition_of(key, partitions) for key in keys], np.uint32)
     lengths = np.fromiter(map(len, keys), np.int64, count)
     longest_first = np.argsort(-lengths, kind="stable")
-    hashes, done = _murmur2(b"".join(keys), (np.cumsum(lengths) - lengths)[longest_first], lengths[longest_first])
+    hashes, undone = _murmur2(b"".join(keys), (np.cumsum(lengths) - lengths)[longest_first], lengths[longest_first])
     homes = np.empty(count, np.uint32)
     homes[longest_first] = (hashes & np.uint32(0x7FFFFFFF)) % np.uint32(partitions)
-    found: list[int] = homes.tolist()
-    left_out: list[int] = longest_first[:done].tolist()
+    left_out: list[int] = longest_first[:undone].tolist()
     for place in left_out:
-        found[place] = partition_of(keys[place], partitions)
-    return found
+        homes[place] = partition_of(keys[place], partitions)
+    return homes
 
 
 def _murmur2(joined: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Words, int]:

@@ -5,7 +5,7 @@ r"""`products`: the catalogue as the commands leave it, and how many pairs of it
 >>> commands = [Product("ingest", "Anna", "a-1", text) for text in ("first", "second")]
 >>> changes = products.update(rows, Batch(commands, ()))
 >>> changes.entities, changes.published
-(['Anna'], {b'a-1\x00Anna': {'sku': 'a-1', 'name': 'Anna', 'description': 'first'}})
+(['Anna'], {b'a-1\x00Anna': Pair(sku='a-1', name='Anna', description='first')})
 >>> products.summary(rows, "Anna"), products.merge("Anna", [{"count": 1}, {"count": 2}])
 ({'count': 1}, {'name': 'Anna', 'count': 3})
 
@@ -31,7 +31,7 @@ from typing import Any
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
 from aggregators.homes import strangers
 from aggregators.rows import Rows
-from schemas.products import Product, pair_key
+from schemas.products import Pair, Product, pair_key
 
 _PAIR, _PAIRS_END = b"p", b"q"
 _NAME = b"n"
@@ -53,7 +53,7 @@ class Products(Aggregator[Product]):
         known = dict(zip(keys, rows.get_many(keys), strict=True))
         refused: list[tuple[int, str]] = []
         changed: dict[bytes, bytes | None] = {}
-        published: dict[bytes, dict[str, Any] | None] = {}
+        published: dict[bytes, Pair | None] = {}
         more: defaultdict[str, int] = defaultdict(int)
         for place, (record, key, pair) in enumerate(zip(records, keys, pairs, strict=True)):
             if place in away:
@@ -74,7 +74,7 @@ class Products(Aggregator[Product]):
                 published[pair] = None
             else:
                 more[record.name] += stored is None
-                published[pair] = {"sku": record.sku, "name": record.name, "description": record.description}
+                published[pair] = Pair(record.sku, record.name, record.description)
         rows.change(changed)
         return Changes(self._count(rows, more), refused, published)
 

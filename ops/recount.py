@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import Struct, to_builtins
+
 from aggregators.aggregator import Batch, Counting
 from aggregators.rows import MemoryStore, Rows
 from ops.registry import Stream
@@ -46,7 +48,7 @@ class Recount:
         self._rows = Rows(self._store)
         self._waiting: list[bytes] = []
         self._entities: set[str] = set()
-        self._published: dict[bytes, dict[str, Any] | None] = {}
+        self._published: dict[bytes, dict[str, Any] | Struct | None] = {}
 
     def read(self, path: str, progress: Callable[[Source], None] = lambda _: None) -> None:
         """Count the file or directory ``path``; ``progress`` is called as its sources are read.
@@ -77,7 +79,7 @@ class Recount:
 
     def rows(self) -> dict[bytes, dict[str, Any]]:
         """What would be published beside the summaries, by key; removed ones are not there."""
-        return {key: row for key, row in self._published.items() if row is not None}
+        return {key: to_builtins(row) for key, row in self._published.items() if row is not None}
 
     def _take(self, parsed: Parsed) -> None:
         self.rejected += len(parsed.rejected)

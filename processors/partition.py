@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Generic, Protocol, TypeVar
 
+from msgspec import Struct
 from msgspec.json import Encoder
 
 from aggregators.aggregator import Aggregator, Batch
@@ -118,7 +119,7 @@ class Partition(Generic[R]):
         self._epoch_s = epoch_s
         self._waiting = Waiting()
         self._changed: dict[str, None] = {}
-        self._published: dict[bytes, dict[str, Any] | None] = {}
+        self._published: dict[bytes, dict[str, Any] | Struct | None] = {}
         self._letters: list[Letter] = []
         self._records = 0
         self._opened_at: float | None = None
@@ -242,7 +243,7 @@ class Partition(Generic[R]):
         values = self._revised(self._aggregator.summaries(self.rows, entities))
         return list(map(Output, map(str.encode, entities), values, repeat(self.number)))
 
-    def _revised(self, values: Collection[dict[str, Any] | None]) -> Iterable[bytes | None]:
+    def _revised(self, values: Collection[dict[str, Any] | Struct | None]) -> Iterable[bytes | None]:
         # The position never falls for a partition, so it never falls for an entity of it.
         lines = _lines([value for value in values if value is not None])
         # A line end stands nowhere but after a value's last brace: JSON escapes it in texts.

@@ -58,6 +58,14 @@ class ProductRow(TypedDict):
     revision: int
 
 
+class Pair(Struct, gc=False):
+    """A `ProductRow` before it has its revision: a third of what a dict takes, and half as long to make."""
+
+    sku: str
+    name: str
+    description: str
+
+
 def pair_key(sku: bytes, name: bytes) -> bytes:
     r"""The key of a pair in ``products.rows``.
 
