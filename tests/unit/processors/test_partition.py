@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aggregators.aggregator import TOO_LATE, Counting
 from aggregators.rows import Memory, MemoryStore
 from aggregators.sites import Sites
+from processors import partition as partition_module
 from processors.driver import STEPS, Driver
 from processors.epoch import STAMP_KEY, Stamp
 from processors.partition import BEHIND_EPOCH_S, start_position
@@ -58,6 +59,24 @@ def test_a_run_above_the_position_is_refused() -> None:
     assert not driver.partition.accept(run_of(driver, 2, 4))
     assert driver.partition.position == 0
     assert not driver.partition.is_open
+
+
+def test_a_batch_is_as_large_as_the_rows_that_it_is_likely_to_change_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entities that come once are all in memory until the commit; those that come again and again are few rows."""
+    monkeypatch.setattr(partition_module, "BATCH_ROWS", 20)
+    driver = a_driver()
+    for sites, full in ((40, True), (1, False), (40, True)):
+        begin = len(driver.log.input)
+        driver.send(*(message(begin + n, str(n % sites)) for n in range(40)))
+        driver.read()
+        driver.end_epoch()
+        after = driver.partition.position
+        driver.send(*(message(after + n) for n in range(20)))
+        assert driver.partition.accept(run_of(driver, after, after + 19))
+        assert driver.partition.due_in() > 0
+        assert driver.partition.accept(run_of(driver, after + 19, after + 20))
+        assert (driver.partition.due_in() <= 0) is full
+        driver.end_epoch()
 
 
 def test_a_run_without_records_moves_the_position_and_opens_no_epoch() -> None:
