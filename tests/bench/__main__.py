@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from tests.bench import cases, collect, latency, recovery, scale
+from tests.bench import cases, collect, latency, millions, recovery, scale
 from tests.bench.cases import Bench
 from tests.bench.figures import Table, machine
 from tests.bench.peers import case as peers
@@ -35,6 +35,7 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     "memory": cases.memory,
     "budget": cases.budget,
     "recovery": recovery.recovery,
+    "millions": millions.millions,
     "latency": latency.latency,
     "collect": collect.collect,
     **scale.CASES,

@@ -1,8 +1,12 @@
-"""How long summaries stand still after a kill -9, and how quickly state comes back from its changelog.
+"""How long summaries stand still after a kill -9 or a lost machine, and how quickly a changelog gives state back.
 
-The state is what the usual backlog leaves. Records trickle in all the while. The clock starts at the kill
-and stops when a reader gets a summary that was sent after it; what a start takes without anything to restore is
-measured first, so that the rate of restoring is that of restoring alone.
+    for table in recovery(Bench(Path("/tmp/bench"), events=200_000)):
+        print(table.markdown())
+
+Two states are killed: large rows (what the usual backlog leaves) and many small ones (sites of one event each). Records
+trickle in all the while. The clock starts at the kill and stops when a reader gets a summary that was sent after it;
+what a start takes without anything to restore is measured first, so that the rate of restoring is that of restoring
+alone. Where a machine is lost, another worker has followed its partitions.
 """
 
 from __future__ import annotations
@@ -12,65 +16,106 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
 
+from ops.worker import directory
+from processors.transport import SESSION_TIMEOUT_S
 from tests.bench.cases import SITES_COUNT, Bench
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import core
 from tests.bench.rig import WORKER, Rig
 from tests.bench.watch import Watch
-from tests.cluster import kill, tree_of
+from tests.cluster import Cluster, kill, tree_of
+from tests.waiting import until
 
 TRICKLE_RATE = 500
-TRICKLE_S = 240
-LIMIT_S = 120.0
+TRICKLE_S = 600
+LIMIT_S = 600.0
+LEAST_S = 0.1
+"""A restore that takes less tells no rate."""
+TAKE_OVERS = 3
+TWO = ("one", "other")
 RESTORED = re.compile(r'"event":"partition restored".*?"entries":(\d+)')
+RESTORED_AT = re.compile(r'"time":"([^"]+)"[^\n]*"event":"partition restored"')
+
+
+class Start(NamedTuple):
+    """A start until the worker is ready."""
+
+    seconds: float
+    cpu_s: float
+    entries: int
+    """Changelog entries that it read."""
 
 
 def recovery(bench: Bench) -> list[Table]:
-    """From kill -9 to the first new summary; entries a second of a restore."""
-    path = bench.inputs.many_sites(bench.events, SITES_COUNT)
+    """From kill -9, and from the loss of a machine, to the first new summary; entries a second of a restore."""
     trickle = bench.inputs.equal_sites(TRICKLE_RATE * TRICKLE_S, TRICKLE_S)
-    with bench.rig().running() as rig:
-        rig.load(path)
-        drained = rig.drain()
-        rig.check(bench.right(path))
-        kept_s, _ = _start_to_ready(rig)
-        rig.stop()
-        rig.forget()
-        deleted_s, entries = _start_to_ready(rig)
-        with _trickling(rig, str(trickle)), Watch(rig.kafka, rig.partitions) as watch:
-            engine_s = _strike(rig, watch, engine_only=True)
-            both_s = _strike(rig, watch, engine_only=False)
-            empty_s = _strike(rig, watch, engine_only=False, forget=True)
-        rig.stop()
-    restoring_s = deleted_s - kept_s
+    large = bench.inputs.many_sites(bench.events, SITES_COUNT)
+    keys = bench.events // 2
+    small = bench.inputs.all_sites(keys, keys)
+    tables: list[Table] = []
+    for path, what in (
+        (large, f"{bench.events:,} events of {SITES_COUNT:,} sites"),
+        (small, f"{keys:,} sites of one event"),
+    ):
+        with bench.rig().running() as rig:
+            rig.load(path)
+            row_bytes = rig.drain().counters["row_bytes"]
+            rig.check(bench.right(path))
+            tables.append(recovered(rig, trickle, what, row_bytes))
+    return [*tables, _taken_over(bench, trickle)]
+
+
+def recovered(rig: Rig, trickle: Path, what: str, row_bytes: int) -> Table:
+    """Kill and start the worker of a rig whose input is counted, in every way.
+
+    Args:
+        rig: its worker has stopped.
+        trickle: records that come meanwhile.
+        what: the state, in words.
+        row_bytes: of the changelog.
+    """
+    kept = _start_to_ready(rig)
+    rig.stop()
+    rig.forget()
+    empty = _start_to_ready(rig)
+    with _trickling(rig.cluster, trickle), Watch(rig.kafka, rig.partitions) as watch:
+        strikes = [
+            ("kill -9 of the engine (the parent starts it again)", _strike(rig, watch, engine_only=True)),
+            ("kill -9 of parent and engine, started again at once", _strike(rig, watch)),
+            ("the same, and the state's directory is gone, too", _strike(rig, watch, forget=True)),
+        ]
+    rig.stop()
     rows: list[tuple[Cell, ...]] = [
-        ("start to ready, state on the disk", kept_s),
-        (f"start to ready, state from the changelog ({entries:,} entries)", deleted_s),
-        ("kill -9 of the engine → first new summary (the parent starts it again)", engine_s),
-        ("kill -9 of parent and engine, started again at once → first new summary", both_s),
-        ("the same, and the state's directory is gone, too", empty_s),
+        ("start, state on the disk", kept.seconds, ""),
+        (f"start, state from the changelog ({empty.entries:,} entries)", empty.seconds, ""),
+        *((name, restored_s, summary_s) for name, (restored_s, summary_s) in strikes),
     ]
-    note = "Too few entries to tell a rate"
-    if restoring_s > 0.1:
-        row_mb = drained.counters["row_bytes"] / 1e6
-        note = f"Restored: {entries / restoring_s:,.0f} entries/s, {row_mb / restoring_s:.0f} MB/s of rows"
-    title = f"After a kill -9: state of {bench.events:,} events of {SITES_COUNT:,} sites, 4 partitions"
-    return [Table(title, ("what", "s"), rows, [f"{note} (what the second start takes more than the first)."])]
+    seconds, cpu_s = empty.seconds - kept.seconds, empty.cpu_s - kept.cpu_s
+    note = "Too few entries to tell a rate."
+    if seconds > LEAST_S:
+        note = (
+            f"Restored: {empty.entries / seconds:,.0f} entries/s, {row_bytes / 1e6 / seconds:.0f} MB/s of rows, "
+            f"{cpu_s / empty.entries * 1e6:.2f} CPU s per million entries (what the second start takes more than the "
+            "first)."
+        )
+    columns = ("what", "until all is restored, s", "until the first new summary, s")
+    return Table(f"After a kill -9: state of {what}, {rig.partitions} partitions", columns, rows, [note])
 
 
-def _start_to_ready(rig: Rig) -> tuple[float, int]:
-    """Start the worker; the seconds until it is ready, and how many changelog entries it read."""
+def _start_to_ready(rig: Rig) -> Start:
     rig.log.unlink(missing_ok=True)
     begin = time.monotonic()
-    rig.start()
-    rig.wait_until_ready()
+    _, cpu_s = rig.start_idle()
     seconds = time.monotonic() - begin
-    return seconds, sum(int(entries) for entries in RESTORED.findall(rig.log.read_text()))
+    return Start(seconds, cpu_s, sum(int(entries) for entries in RESTORED.findall(rig.log.read_text())))
 
 
-def _strike(rig: Rig, watch: Watch, *, engine_only: bool, forget: bool = False) -> float:
-    """Kill; the seconds until a reader sees the first summary that was sent afterwards."""
+def _strike(rig: Rig, watch: Watch, *, engine_only: bool = False, forget: bool = False) -> tuple[float, float]:
+    """Kill; seconds until the last partition is restored, and until a reader sees the first summary sent afterwards."""
     everything = set(range(rig.partitions))
     watch.wait_for(everything, LIMIT_S, after=time.time())
     worker = rig.cluster.workers[WORKER]
@@ -83,12 +128,44 @@ def _strike(rig: Rig, watch: Watch, *, engine_only: bool, forget: bool = False) 
         if forget:
             rig.forget()
         rig.start()
-    return watch.wait_for(everything, LIMIT_S, after=at) - begin
+    summary_s = watch.wait_for(everything, LIMIT_S, after=at) - begin
+    restored_at = max(datetime.fromisoformat(told).timestamp() for told in RESTORED_AT.findall(rig.log.read_text()))
+    return restored_at - at, summary_s
+
+
+def _taken_over(bench: Bench, trickle: Path) -> Table:
+    """Lose one of two workers, each of which follows the other's partitions."""
+    rows: list[tuple[Cell, ...]] = []
+    with bench.rig().running() as rig, Watch(rig.kafka, rig.partitions) as watch:
+        cluster = rig.cluster
+        for name in TWO:
+            cluster.start_worker(name, "--standbys", "1")
+        with _trickling(cluster, trickle):
+            for number in range(TAKE_OVERS):
+                lost, left = TWO[number % 2], TWO[1 - number % 2]
+                until(lambda: all(_counts(rig, name) for name in TWO), "both workers count", LIMIT_S)
+                partitions = _counts(rig, lost)
+                watch.wait_for(set(range(rig.partitions)), LIMIT_S, after=time.time())
+                at, begin = time.time(), time.monotonic()
+                cluster.lose_worker(lost)
+                watch.wait_for(partitions, LIMIT_S, after=at)
+                new = {one.partition: one.at for one in reversed(watch.seen) if one.sent_at > at}
+                took = [new[partition] - begin for partition in partitions]
+                rows.append((f"{lost} is lost, {left} goes on", len(partitions), min(took), max(took)))
+                cluster.start_worker(lost, "--standbys", "1")
+    columns = ("what", "partitions", "first new summary of one of them, s", "of the last, s")
+    note = f"A member that is silent for {SESSION_TIMEOUT_S:g} s has left the group."
+    return Table("A machine is lost whose partitions a standby follows", columns, rows, [note])
+
+
+def _counts(rig: Rig, worker: str) -> set[int]:
+    """The partitions that a worker says it counts."""
+    return {number for entry in directory.read(rig.kafka) if entry.worker == worker for number in entry.active}
 
 
 @contextmanager
-def _trickling(rig: Rig, path: str) -> Generator[None]:
-    command = rig.cluster.command("replay", "sites", path, "--quiet", "--rate", str(TRICKLE_RATE))
+def _trickling(cluster: Cluster, path: Path) -> Generator[None]:
+    command = cluster.command("replay", "sites", str(path), "--quiet", "--rate", str(TRICKLE_RATE))
     with core(measured=False):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
