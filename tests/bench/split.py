@@ -8,7 +8,8 @@ the stages add up to the process, and what is left of a thread is what the threa
 batch or an epoch has a stopwatch: around what is called for each record, such as a row that is read, it would cost
 more than the call.
 
-* the consumer's thread is fetching: socket, protocol, decompression, runs (and the group's heartbeats);
+* the consumer's thread is fetching: socket, protocol, checksums, runs (and the group's heartbeats);
+* packets are opened, decompressed and parsed, when their epoch ends;
 * the epochs' threads and librdkafka's send the changelog and the summaries;
 * RocksDB's flush and compact;
 * the loop, less the stages, is Faust and asyncio, and what the engine does between the stages.
@@ -36,6 +37,7 @@ from aggregators.aggregator import Counting
 from ops.registry import stream as stream_named
 from ops.worker.stages import stages_of
 from processors import EngineSettings
+from processors.packets import Fetched
 from processors.partition import Partition
 from processors.store import RocksStore
 from schemas.decode import RunDecoder
@@ -45,10 +47,10 @@ PARTITIONS = 4
 LOOK_EVERY_S = 0.05
 TICKS_S = 1 / os.sysconf("SC_CLK_TCK")
 
-START, FETCH, DECODE, AGGREGATE = "start", "fetch", "decode", "aggregate"
+START, FETCH, OPEN, DECODE, AGGREGATE = "start", "fetch", "open", "decode", "aggregate"
 PARTIALS, MERGE, SUMMARIES = "partials", "merge", "summaries"
 CHANGELOG, STORE, REST = "changelog", "store", "Faust, asyncio"
-STAGES = (FETCH, DECODE, AGGREGATE, PARTIALS, MERGE, SUMMARIES, CHANGELOG, STORE, REST)
+STAGES = (FETCH, OPEN, DECODE, AGGREGATE, PARTIALS, MERGE, SUMMARIES, CHANGELOG, STORE, REST)
 
 
 class Stopwatch:
@@ -107,8 +109,12 @@ async def measure(bootstrap: str, state_dir: Path, records: int, name: str) -> d
     stream = stream_named(name)
     aggregator = stream.aggregator(Counting())
     watch = Stopwatch()
+    watch.wrap(Fetched, "records", OPEN)
     watch.wrap(RunDecoder, "decode", DECODE)
     watch.wrap(aggregator, "update", AGGREGATE)
+    columns = aggregator.columns()
+    if columns is not None:
+        watch.wrap(type(columns), "extend", AGGREGATE)
     watch.wrap(Merge, "update", MERGE)
     watch.wrap(Partition, "_partials", PARTIALS)
     watch.wrap(Partition, "_summaries", SUMMARIES)
