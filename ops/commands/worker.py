@@ -23,6 +23,8 @@ from ops.settings import (
 )
 
 INTERRUPTED = 130
+FILES = 65_536
+"""A partition takes 14: the connections and pipes of its producer."""
 
 
 def _nothing_began(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -64,7 +66,9 @@ def command(settings: Settings, streams: tuple[str, ...]) -> int:
     from ops.worker import logs
     from ops.worker.order import Order
     from ops.worker.parent import Plan, Worker
+    from producers.files import files_allowed
 
+    files_allowed(FILES)  # its engine processes inherit it
     style: logs.Style = "json"
     if sys.stderr.isatty():
         style = "color" if console.wants_color(sys.stderr) else "plain"

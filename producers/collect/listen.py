@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from typing import Any
 
 from aiohttp import web
 
+from producers.files import files_allowed
 from schemas.errors import StreamgaugeError
 
 BACKLOG = 1024
@@ -73,17 +73,5 @@ class BoundedServer(web.Server):
 
 def connections_allowed() -> int:
     """How many connections this process may have open, after it has asked the system for as many files."""
-    if sys.platform == "win32":
-        return MOST_CONNECTIONS
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + SPARE_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        soft = wanted
-    return min(MOST_CONNECTIONS, max(soft - SPARE_FILES, soft // 2))
+    files = files_allowed(MOST_CONNECTIONS + SPARE_FILES)
+    return max(files - SPARE_FILES, files // 2)

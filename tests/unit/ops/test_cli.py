@@ -345,3 +345,15 @@ def test_a_worker_that_is_stopped_before_it_began_ends_well(tmp_path: Path) -> N
     stopped = "import asyncio, os, signal; asyncio.run = lambda run: os.kill(os.getpid(), signal.SIGTERM)"
     words = [sys.executable, "-W", "ignore", "-c", f"{stopped}; from ops.cli import main; main()"]
     assert subprocess.run([*words, "worker", "--data", str(tmp_path)], check=False, timeout=60).returncode == 0
+
+
+def test_a_worker_has_room_for_more_files_than_a_shell_allows(tmp_path: Path) -> None:
+    """Hundreds of partitions need thousands; its engine processes inherit it."""
+    limits = "resource.getrlimit(resource.RLIMIT_NOFILE)"
+    shown = (
+        f"asyncio.run = lambda run: print(*{limits}); resource.setrlimit(resource.RLIMIT_NOFILE, (256, {limits}[1]))"
+    )
+    code = f"import asyncio, resource; {shown}; from ops.cli import main; main()"
+    words = [sys.executable, "-W", "ignore", "-c", code, "worker", "--data", str(tmp_path)]
+    soft, hard = map(int, subprocess.run(words, check=True, timeout=60, capture_output=True, text=True).stdout.split())
+    assert soft == min(hard, 65_536)
