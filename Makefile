@@ -70,7 +70,7 @@ faults: install ## kill, stop, cut off and starve workers and brokers; all must 
 soak: install ## one worker for an hour at half load: exact, and its memory and open files stay as they are (MINUTES=10)
 	@$(BIN)/python -m pytest -s tests/faults/test_soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
-bench: install ## measure: worker CPU a million events, its split, memory, hot sites … (half an hour; CASE=drain: one)
+bench: install ## measure: worker CPU a million events, its split, memory, hot sites … (an hour; CASE=drain: one)
 	@$(BIN)/python -m tests.bench $(CASE) $(if $(EVENTS),--events $(EVENTS)) $(if $(OUT),--out $(OUT))
 
 lock: install ## all lock files, the peers' too (what is locked stays; remove a lock to choose anew)

@@ -1,6 +1,6 @@
 """Every figure of DESIGN.md that concerns speed and memory, measured anew.
 
-    make bench                                       # all of it: a quarter of an hour on two cores
+    make bench                                       # all of it: an hour on two cores
     python -m tests.bench drain --events 200000      # one case, small
     python -m tests.bench hot --keep /tmp/inputs     # the inputs stay there for the next time
     make bench CASE=peers OUT=build/bench            # beside other engines, with a picture
