@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.faults.checker import Place, Right, Seen, Summary, judge
-from tests.faults.loads.sites import Event, answer_of, make
+from tests.faults.loads.sites import FILE, Event, again, answer_of, make
 
 LOAD = make(seed=3, events=400, sites=6, bad=0.02)
 SUMMARIES = [Summary(site, revision, fields) for revision in (1, 2) for site, fields in LOAD.answer.items()]
@@ -120,3 +122,13 @@ def test_a_seed_repeats_a_workload() -> None:
     """What failed once can be looked at again."""
     assert make(seed=5, events=50) == make(seed=5, events=50)
     assert make(seed=5, events=50) != make(seed=6, events=50)
+
+
+def test_a_load_that_is_made_again_has_the_answer_that_it_says() -> None:
+    """Other sites and other ids, and the same order of what happened at one moment."""
+    load = make(seed=3, events=4_000, sites=2, duplicates=0.0, bad=0.0)
+    other = again(load, 7)
+    events: list[list[Event]] = [[json.loads(line) for line in one.files[FILE].splitlines()] for one in (load, other)]
+    assert answer_of(events[1]) == other.answer
+    assert not {event["id"] for event in events[0]} & {event["id"] for event in events[1]}
+    assert not load.answer.keys() & other.answer.keys()
