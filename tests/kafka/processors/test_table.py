@@ -413,6 +413,39 @@ def test_a_store_ahead_of_its_changelog_ends_the_process(drive: Drive) -> None:
     drive(scenario)
 
 
+def test_a_partition_whose_changelog_is_not_read_to_its_end_is_not_counted(drive: Drive) -> None:
+    """Faust tells the end of the recovery that a rebalance has overtaken, when the next one has only begun."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 3))
+        await bench.table.drain()
+        bench.log.changelog += [Record(len(bench.log.changelog), b"another owner's", key=b"k")]
+        await bench.table.assign({0}, set())
+        await bench.table.activate()
+        assert bench.state() is State.RESTORING
+        bench.table.restore(bench.log.restored())
+        await bench.table.activate()
+        assert bench.state() is State.ACTIVE
+
+    assert not drive(scenario).ends
+
+
+def test_a_run_that_leaves_out_a_part_of_the_changelog_ends_the_process(drive: Drive) -> None:
+    """The rows that are missing would be missing for ever."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.table.assign({0}, set())
+        for first in (0, 2):
+            packets = [Loose([Record(first, b"row", key=b"k")])]
+            bench.table.restore(Run("changelog", 0, first=first, next=first + 1, packets=packets, end=3))
+
+    with pytest.raises(Ended) as ended:
+        drive(scenario)
+    assert isinstance(ended.value.__cause__, StateError)
+    assert "does not follow offset 0" in str(ended.value.__cause__)
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["taken", "taken and given back"])
 def test_a_rebalance_while_a_restored_partition_waits_for_an_answer_leaves_it_to_the_next_one(
     drive: Drive, again: bool
