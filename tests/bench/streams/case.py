@@ -29,7 +29,7 @@ from tests.bench.cases import COST, Bench, row, split_table
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, module
 from tests.bench.rig import Drained, Rig, Written, WrongAnswer
-from tests.bench.split import FETCH
+from tests.bench.split import FETCH, OPEN
 from tests.bench.streams.entries import costs_of, floor_of, steps_of
 from tests.bench.streams.scripts import PERCENTS
 
@@ -138,7 +138,7 @@ def _tables(bench: Bench, job: Job) -> list[Table]:
         split: dict[str, float] = module("tests.bench.split", *arguments)["cpu_s"]
     if costs:
         entries = {topic: one.entries for topic, one in written.items()}
-        tables.append(floor_of(schema, costs, entries, counting, split[FETCH]))
+        tables.append(floor_of(schema, costs, entries, counting, split[FETCH] + split[OPEN]))
     return [
         _beside(job, before, after, loading, drained.cost, counting),
         *tables,

@@ -4,8 +4,8 @@
 
 Run where a worker has just counted. Entries of each topic are read, and each step that an entry cannot do without is
 done to them alone, in one thread, in large batches: decoded, encoded, produced in a transaction, put into RocksDB.
-Fetching is what the engine's own consumer takes an entry, because no other client at hand is as cheap. What a worker
-does between these steps is not in it: that is what the floor is compared with.
+Fetching, with the opening of what was fetched, is what the engine itself takes an entry, because no other client at hand
+is as cheap. What a worker does between these steps is not in it: that is what the floor is compared with.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def floor_of(schema: Schema[Any], costs: Costs, entries: Mapping[str, int], coun
         costs: of the steps.
         entries: how many of each topic there are.
         counted: what the worker took.
-        fetch_s: what an engine's consumers took of it.
+        fetch_s: what an engine's consumers took of it, and opening what they fetched.
     """
     fetched = [topic for topic, steps in steps_of(schema).items() if FETCH in steps]
     fetch_us = fetch_s / sum(entries[topic] for topic in fetched) * 1e6
