@@ -4,8 +4,8 @@
 
 Run where a worker has just counted. Entries of each topic are read, and each step that an entry cannot do without is
 done to them alone, in one thread, in large batches: decoded, encoded, produced in a transaction, put into RocksDB.
-Fetching, with the opening of what was fetched, is what the engine itself takes an entry, because no other client at hand
-is as cheap. What a worker does between these steps is not in it: that is what the floor is compared with.
+Fetching and opening what was fetched is what the engine itself takes an entry, because no other client at hand is as
+cheap. What a worker does between these steps is not in it: that is what the floor is compared with.
 """
 
 from __future__ import annotations
