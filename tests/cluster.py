@@ -36,6 +36,7 @@ PROGRAM = ROOT / ".venv" / "bin" / "streamgauge"
 RESTART_S = 1.0
 ENGINE_S = 10.0
 STOP_S = 20.0
+RESTORED = r'"time":"([^"]+)","level":"info","event":"partition restored","partition":(\d+)'
 TAKEN_OVER_S = 180.0
 """A member's session, a restart of the other worker, a rebalance and a restore; machines are busy."""
 
@@ -266,8 +267,7 @@ class Cluster:
             TimeoutError: nobody took over.
         """
         self._wait_for_engine(name)
-        partitions = {number for worker in self.workers for number in restored(self.log_of(worker))}
-        others = {other: len(self.log_of(other)) for other in self.workers if other != name}
+        until(lambda: name in self.owners().values(), f"{name} has a partition", TAKEN_OVER_S)
         tree = tree_of(self.workers[name].pid)
         self._seen.update(tree)
         victims = tree[1:] if whom == "engine" else tree
@@ -275,19 +275,21 @@ class Cluster:
         for victim in victims:
             signal_to(victim, signal.SIGSTOP)
         try:
-            until(
-                lambda: (
-                    {number for other, at in others.items() for number in restored(self.log_of(other)[at:])}
-                    >= partitions
-                ),
-                f"others have the partitions of {name}",
-                TAKEN_OVER_S,
-            )
+            until(lambda: name not in self.owners().values(), f"others have the partitions of {name}", TAKEN_OVER_S)
         finally:
             for victim in victims:
                 signal_to(victim, signal.SIGCONT)
         pids = ", ".join(str(victim.pid) for victim in victims)
         return f"resume {name}'s {whom} ({pids}), {time.monotonic() - begin:.1f} s after they were stopped"
+
+    def owners(self) -> dict[int, str]:
+        """Who restored each partition last, as the logs say."""
+        restored = [
+            (at, int(partition), name)
+            for name in self.workers
+            for at, partition in re.findall(RESTORED, self.log_of(name))
+        ]
+        return {partition: name for _, partition, name in sorted(restored)}
 
     def _wait_for_engine(self, name: str) -> None:
         """A worker that was struck a moment ago is starting: let it get as far as an engine process."""
@@ -335,11 +337,6 @@ class Cluster:
         """Wait until a broker that was killed is back."""
         for timer in self._timers:
             timer.join()
-
-
-def restored(log: str) -> set[int]:
-    """The partitions that a worker's log says are restored."""
-    return {int(number) for number in re.findall(r'"event":"partition restored","partition":(\d+)', log)}
 
 
 def tree_of(pid: int) -> list[psutil.Process]:
