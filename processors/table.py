@@ -228,7 +228,7 @@ class PartitionTable(Generic[R]):
             rows = {record.key: record.value for record in records}
             if None in rows:
                 raise StateError(f"{run!r} has a record without a key: it is no changelog of ours")
-            write = slot.store.restore if slot.life.state is State.RESTORING else slot.store.write
+            write = slot.store.write if slot.life.state is State.STANDBY else slot.store.restore
             write(cast("dict[bytes, bytes | None]", rows), run.next - 1)
             slot.restored += len(records)
             crash_points.reached("in-recovery")
