@@ -23,6 +23,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import orjson
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ops.topics import ensure
@@ -238,16 +239,28 @@ class Rig:
             topics.add(merging.changelog)
             groups.add(merging.app)
         admin = AdminClient({**self.kafka, "log_level": "0"})
-        answers = {**admin.delete_topics(list(topics)), **admin.delete_consumer_groups(list(groups))}
-        for answer in answers.values():
-            answer.result()
         deadline = time.monotonic() + ANSWER_S
+        self._forget_groups(admin, groups, deadline)
+        for answer in admin.delete_topics(list(topics)).values():
+            answer.result()
         while not topics.isdisjoint(admin.list_topics(timeout=10).topics):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{topics} are not gone after {ANSWER_S:g} s")
             time.sleep(LOOK_EVERY_S)
         ensure(self.kafka, self.schema, partitions=self.partitions)
         self.forget()
+
+    def _forget_groups(self, admin: AdminClient, groups: set[str], deadline: float) -> None:
+        """Delete groups; a member that could not say that it leaves is in one until its session ends."""
+        for group in groups:
+            while True:
+                try:
+                    admin.delete_consumer_groups([group])[group].result()
+                    break
+                except KafkaException as error:
+                    if error.args[0].name() != "NON_EMPTY_GROUP" or time.monotonic() > deadline:
+                        raise
+                time.sleep(LOOK_EVERY_S)
 
     def forget(self) -> None:
         """Delete the worker's directory and log; the changelog has its state."""
