@@ -139,7 +139,9 @@ class Nodes:
         Raises:
             TimeoutError: it does not.
         """
-        until(lambda: self._answers(number), f"node {number} answers: {self._home(number)}/logs/server.log", seconds=240)
+        until(
+            lambda: self._answers(number), f"node {number} answers: {self._home(number)}/logs/server.log", seconds=240
+        )
 
     def kill(self, number: int) -> None:
         """End a node as a power cut would."""
