@@ -122,10 +122,11 @@ class KafkaLog:
         try:
             producer.init_transactions(HASTY_S)
         except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.CONCURRENT_TRANSACTIONS:
+            reason: KafkaError = error.args[0]
+            if reason.code() == KafkaError.CONCURRENT_TRANSACTIONS:
                 return None
-            if code != KafkaError._TIMED_OUT:  # pyright: ignore[reportPrivateUsage] - public names begin so
+            # Whatever the time ended on (a coordinator that is away, or reads its log), this producer asks on.
+            if not reason.retriable():
                 raise
             return self._fenced(producer)
         return producer
