@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from aggregators.arrivals import MESSAGE, ONLINE, Arrivals
 from aggregators.blocks import HASHED, Longs, Mask, Numbers
+from aggregators.distinct import sorted_by
 from aggregators.ids import words
 from aggregators.pile import entries
 from aggregators.seen import Prints, prints
@@ -32,8 +33,7 @@ class BySite:
     def __init__(self, arrivals: Arrivals) -> None:
         self.site_ids, codes = arrivals.site_ids, arrivals.codes
         """The sites."""
-        small = len(self.site_ids) < 1 << 16  # 16 bits are sorted by radix
-        self.places = order = np.argsort(codes.astype(np.uint16) if small else codes, kind="stable")
+        self.places = order = sorted_by(codes, len(self.site_ids))
         """Where in the batch each record was."""
         self.codes = codes[order]
         """The place of each record's site among the sites; it never falls."""

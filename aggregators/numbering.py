@@ -42,6 +42,19 @@ def hashes(texts: Sequence[str]) -> Words:
     return table.view(np.uint64)
 
 
+def owner(text: str | bytes) -> tuple[int, int]:
+    """The two hashes of an owner, to be added to those of its names.
+
+    They are those of a tuple, which no name has: the sum does not tell which of the two texts is the owner's, and
+    ``a`` of ``b`` must not be ``b`` of ``a``. (Python hashes ASCII alike as text and as bytes.)
+
+    >>> owner("7")[0] == hash("7"), owner(b"7") == owner("7")
+    (False, True)
+    """
+    first, second = (text, "\0" + text) if isinstance(text, str) else (text, b"\0" + text)
+    return hash((first,)), hash((second,))
+
+
 def first_of_each(owners: npt.NDArray[np.integer], names: npt.NDArray[np.integer]) -> Places:
     """The first place of each pair of owner and name: by owner, and in order of arrival.
 

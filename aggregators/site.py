@@ -20,6 +20,7 @@ from aggregators.blocks import Sizes as PileSizes
 from aggregators.leaf import Moves
 from aggregators.names import Names, split
 from aggregators.names import Sizes as NamesSizes
+from aggregators.numbering import owner
 from aggregators.pile import NO_FLOOR, Pile, columns, numbered
 from aggregators.rows import Rows
 from aggregators.timeline import Sizes as TimelineSizes
@@ -110,6 +111,7 @@ class Site:
     def __init__(self, rows: Rows, key: bytes, sizes: Sizes, row: bytes | None) -> None:
         self._rows = rows
         self._sizes = sizes
+        salts = owner(key)
         self.key = key
         site = key[len(HEADS) :]
         self.head = _NONE_YET if row is None else row[:TOTALS_BYTES]
@@ -122,10 +124,10 @@ class Site:
             if fresh:
                 few = sizes.names.fresh
                 fresh, operators = split(fresh, (known.visitors % few, known.operators % few))
-        self.events = Pile(rows, b"e" + site, sizes.events, salt=hash(key), uncounted=STATUS, n=known.events, tail=tail)
+        self.events = Pile(rows, b"e" + site, sizes.events, salt=salts[0], uncounted=STATUS, n=known.events, tail=tail)
         self.visitors = Names(rows, b"n" + site + b"v", sizes.names, known.visitors, fresh)
         self.operators = Names(rows, b"n" + site + b"o", sizes.names, known.operators, operators)
-        self.salts = _SALTS.pack(hash(key), hash(b"\0" + key))
+        self.salts = _SALTS.pack(*salts)
         """What keeps its ids and names apart from those of other sites."""
         self.known_by = 0
         """The generation of the `aggregators.residents.Residents` that were told its ids and names."""

@@ -57,6 +57,21 @@ def test_each_pair_comes_once_by_owner_and_in_order_of_arrival(pairs: list[tuple
     ]
 
 
+@pytest.mark.parametrize("name", ["{}", "s{}", "\0s{}"])
+def test_a_visitor_named_as_another_site_is_no_visitor_of_it(name: str) -> None:
+    """The sum of two hashes does not tell which is the owner's: what is hashed of it must be nobody's name."""
+    rows = Rows(MemoryStore())
+    pairs = [("7", name.format("8")), ("8", name.format("7"))]
+    records: list[SiteEvent] = [Message(str(n), who, site, 5, MessageData()) for n, (site, who) in enumerate(pairs)]
+    aggregator = Sites(Counting())
+    for record in records:  # a batch each: in one, both are new
+        aggregator.update(rows, Batch([record], ()))
+    for site, _ in pairs:
+        summary = aggregator.summary(rows, site)
+        assert summary is not None
+        assert summary["visitors"] == 1
+
+
 def test_a_numbering_grows_and_forgets_none() -> None:
     """Also where the first halves of keys agree, and where a key that is there is given another number."""
     rng = np.random.default_rng(1)

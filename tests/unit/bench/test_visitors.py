@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregators import laws
@@ -41,6 +41,7 @@ def reference(records: Sequence[Event]) -> dict[str, dict[str, object]]:
 
 
 @given(records=events, where=cuts)
+@example(records=[Event("message", "7", ""), Event("message", "", "7")], where={0, 1})
 def test_every_summary_is_the_references(records: list[Event], where: set[int]) -> None:
     found = laws.outcome(Visitors(SMALL), records, where, views=VIEWS)
     assert found.summaries == reference(records)

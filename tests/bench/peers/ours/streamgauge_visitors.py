@@ -37,7 +37,8 @@ import numpy as np
 
 from aggregators.aggregator import WRONG_PARTITION, Aggregator, Batch, Changes
 from aggregators.blocks import Mask
-from aggregators.numbering import Numbering, Places, first_of_each, hashes
+from aggregators.ids import Words
+from aggregators.numbering import Numbering, Places, first_of_each, hashes, owner
 from aggregators.rows import Rows
 from ops.registry import Stream
 from schemas.schema import Schema
@@ -172,7 +173,7 @@ class Visitors(Aggregator[Event]):
     def _count(
         self, rows: Rows, known: _Known, sites: Sequence[_Site | None], codes: Places, senders: Places, what: Messages
     ) -> None:
-        keys = hashes([*what.names]).take(senders, axis=0) + hashes([*what.sites]).take(codes, axis=0)
+        keys = hashes([*what.names]).take(senders, axis=0) + _owners([*what.sites]).take(codes, axis=0)
         numbers, slots = known.names.find(keys)
         missing: Places = (numbers == 0).nonzero()[0]
         first = missing[first_of_each(codes[missing], senders[missing])]
@@ -198,7 +199,7 @@ class Visitors(Aggregator[Event]):
             site = known.sites[name] = _Site(key, row)
             if row is not None and site.visitors <= self._small:
                 names = list(self._names(rows, site))
-                known.names.enter(hashes(names) + hashes([name]), np.zeros(len(names), np.uint32))
+                known.names.enter(hashes(names) + _owners([name]), np.zeros(len(names), np.uint32))
         return site
 
     def _put(self, rows: Rows, site: _Site, names: list[str]) -> None:
@@ -269,6 +270,10 @@ class Visitors(Aggregator[Event]):
 
 def _page_key(key: bytes, page: int) -> bytes:
     return b"p" + key[len(_HEADS) :] + _SUFFIX.pack(page)
+
+
+def _owners(sites: Sequence[str]) -> Words:
+    return np.array([owner(site) for site in sites], np.int64).reshape(-1, 2).view(np.uint64)
 
 
 def _names_key(key: bytes) -> bytes:
