@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.pace import BURST_S, Pace
+from producers.pace import BURST_S, GRAIN_S, Pace
 
 
 class Clock:
@@ -40,6 +40,18 @@ def test_they_are_spread_over_the_second() -> None:
         let_go.append(pace.due(1000))
         clock.now += 0.01 + 1e-9
     assert let_go == [1] * 10
+
+
+def test_many_a_second_go_some_at_once() -> None:
+    """However often it is asked, 20,000 a second are not 20,000 calls, and the next grain is never far."""
+    clock = Clock()
+    pace = Pace(20_000, clock)
+    let_go: list[int] = []
+    for _ in range(10_000):
+        let_go.append(pace.due(1000))
+        clock.now += 0.0001
+    assert sum(map(bool, let_go)) <= 1 / GRAIN_S + 1
+    assert sum(let_go) >= 20_000 * (1 - GRAIN_S) - 1
 
 
 def test_lost_time_is_not_made_up_for() -> None:
