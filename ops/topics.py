@@ -31,11 +31,6 @@ _BATCH = {"max.message.bytes": str(BATCH_BYTES)}
 _COMPACTED = {"cleanup.policy": "compact", **_BATCH}
 _VISIBLE_S = 60.0
 """How long the cluster may take to show what was created: hundreds of partitions, on a machine that is busy."""
-_PASSING = {
-    "FENCED_LEADER_EPOCH", "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "UNKNOWN_LEADER_EPOCH",
-    "UNKNOWN_TOPIC_OR_PART", "_NOENT", "_TIMED_OUT", "_TRANSPORT",
-}  # fmt: skip
-"""Answers of a cluster that is still making partitions, or has no time to answer."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +274,7 @@ def _await_leaders(
     """
     from confluent_kafka import KafkaException
 
-    from sinks.committed import committed_spans
+    from sinks.committed import committed_spans, passes
 
     deadline = clock() + _VISIBLE_S
     while True:
@@ -289,7 +284,7 @@ def _await_leaders(
                 committed_spans(admin, {name: len(have[name].partitions) for name in names})
                 return have
         except KafkaException as error:
-            if error.args[0].name() not in _PASSING:
+            if not passes(error.args[0]):
                 raise
         if clock() > deadline:
             raise StreamgaugeError(f"{', '.join(names)}: no leader after {_VISIBLE_S:g} s; are all brokers up?")

@@ -109,7 +109,9 @@ class KafkaLog:
                 self._producer = self._fenced_soon()
                 if self._producer is not None:
                     return
-            self._producer = self._fenced(self._connected())
+            producer = self._connected()
+            producer.init_transactions(FENCE_TIMEOUT_S)
+            self._producer = producer
         except KafkaException as error:
             raise self._failed("cannot take over", error) from error
 
@@ -128,11 +130,7 @@ class KafkaLog:
             # Whatever the time ended on (a coordinator that is away, or reads its log), this producer asks on.
             if not reason.retriable():
                 raise
-            return self._fenced(producer)
-        return producer
-
-    def _fenced(self, producer: Producer) -> Producer:
-        producer.init_transactions(FENCE_TIMEOUT_S)
+            producer.init_transactions(FENCE_TIMEOUT_S)
         return producer
 
     def _connected(self) -> Producer:

@@ -32,8 +32,8 @@ WAIT_S = 0.05
 """How long a batch may wait for its first records, so how late a record or a Ctrl-C is noticed."""
 GROUP = "streamgauge-reader"
 LOOK_S = 5.0
-ATTEMPTS = 18
-"""To ask for offsets: about 15 s in all."""
+ANSWER_S = 15.0
+"""For how long offsets are asked for, again where an answer passes by itself."""
 
 Place = tuple[str, int]
 """A topic and a partition of it."""
@@ -54,31 +54,38 @@ def committed_spans(admin: AdminClient, topics: Mapping[str, int]) -> dict[Place
 
     Raises:
         KafkaException: a partition did not say within some 15 s; one whose leader is moving, or that was made this
-            moment, is asked again.
+            moment, is asked again, and so is a broker that is away (`passes`).
     """
     places = [TopicPartition(topic, partition) for topic, count in topics.items() for partition in range(count)]
     if not places:
         return {}
-    attempt = 1
+    deadline, pause_s = time.monotonic() + ANSWER_S, 0.1
     while True:
         try:
-            first = admin.list_offsets(dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())))
+            first = admin.list_offsets(
+                dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())), request_timeout=ANSWER_S
+            )
             last = admin.list_offsets(
                 dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.latest())),
                 isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ANSWER_S,
             )
             return {
                 (place.topic, place.partition): Span(first[place].result().offset, last[place].result().offset)
                 for place in places
             }
         except KafkaException as error:
-            code = error.args[0].code()
-            if attempt == ATTEMPTS or not (error.args[0].retriable() or code in _MOVING):
+            if time.monotonic() > deadline or not passes(error.args[0]):
                 raise
-        time.sleep(min(0.05 * 2**attempt, 1.0))
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 1.0)
         with suppress(KafkaException):
             admin.list_topics(timeout=LOOK_S)  # else the client believes the leaders that it knew
-        attempt += 1
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether a cluster that answers ``error`` will soon answer otherwise: it makes or moves partitions, or is away."""
+    return error.retriable() or error.code() in _PASSING
 
 
 class CommittedReader:
@@ -178,7 +185,7 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     return cast("list[tuple[str, bytes | None]]", message.headers() or [])
 
 
-_MOVING = frozenset(
+_PASSING = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.LEADER_NOT_AVAILABLE,
@@ -186,6 +193,8 @@ _MOVING = frozenset(
         KafkaError.FENCED_LEADER_EPOCH,  # the answer of a leader that was elected after we asked who leads
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
         KafkaError._NOENT,  # the client's own, where no partition has a leader
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
     }
 )
 _FINAL = frozenset(
