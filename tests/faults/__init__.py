@@ -2,7 +2,8 @@
 
 A case is three parts that know nothing of each other: the `workload` makes records and, by itself, their right
 answer; the `nemesis` disturbs; the `checker` reads the topics afterwards, as any consumer would, and gives a verdict.
-What is random comes from a seed, which is printed and taken back: ``make faults SEED=7``.
+What is random comes from a seed, which is printed and taken back: ``make faults SEED=7``. Each case is run three times
+(`case.THRICE`), of seeds 7, 8 and 9 then.
 
     test_kills, test_streams     kill -9, SIGSTOP, lost state, at random moments, for every stream
     test_crash_points            a crash between any two steps (`processors.crash_points`)

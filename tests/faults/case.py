@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from ops.topics import ensure
@@ -34,6 +35,8 @@ PARTITIONS = 4
 COUNTED_S = 120.0
 """Longer than a dead member's session, a restart's back-off and a restore together."""
 OK, SOME_REJECTED = 0, 3
+THRICE = pytest.mark.parametrize("repetition", range(3))
+"""Run a case three times, each with a seed of its own: other records, other moments, other victims."""
 
 
 @dataclass(frozen=True)

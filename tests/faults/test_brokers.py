@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.cluster import Cluster
-from tests.faults.case import Case, must_be_exact
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.clusters import NodesCluster
 from tests.faults.loads import sites
 from tests.faults.nemesis import Strike, Strikes
@@ -29,7 +29,8 @@ and of a transaction."""
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("longest_s", [SESSION_S, REQUEST_S, TRANSACTION_S])
+@pytest.mark.parametrize("longest_s", [SESSION_S, REQUEST_S, TRANSACTION_S], ids=["session", "request", "transaction"])
+@THRICE
 def test_a_broker_that_is_stopped_in_the_middle_of_transactions_leaves_every_summary_exact(
     tmp_path: Path, seed: int, longest_s: tuple[float, float]
 ) -> None:
@@ -68,14 +69,11 @@ def three(folder: Path, stream: str) -> NodesCluster:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("repetition", [0, 1, 2])
-def test_three_brokers_of_which_one_or_two_are_lost_leave_every_summary_exact(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_three_brokers_of_which_one_or_two_are_lost_leave_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """A leader is killed under load, or stopped; then two of three are lost: nobody can write until one is back."""
-    chosen = seed + repetition
-    load = sites.make(chosen, 150_000)
-    must_be_exact(Case(chosen, load, 1_500, Strikes(kills=2), more=losses, cluster=three), tmp_path)
+    load = sites.make(seed, 150_000)
+    must_be_exact(Case(seed, load, 1_500, Strikes(kills=2), more=losses, cluster=three), tmp_path)
 
 
 def losses(rng: random.Random, cluster: Cluster, within_s: float) -> Sequence[Strike]:

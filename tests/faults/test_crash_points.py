@@ -13,7 +13,7 @@ import pytest
 
 from processors.crash_points import POINTS, VARIABLE
 from tests.cluster import Cluster, kill, tree_of
-from tests.faults.case import Case, must_be_exact
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.loads import renders, sites
 from tests.faults.nemesis import Strike
 from tests.faults.workload import Workload
@@ -27,15 +27,15 @@ IN_EPOCHS = {point for point in POINTS if point.startswith(("before-", "after-co
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("repetition", [1, 2, 3])
-def test_a_crash_at_every_point_leaves_every_summary_exact(tmp_path: Path, seed: int, repetition: int) -> None:
+@THRICE
+def test_a_crash_at_every_point_leaves_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """Ten crashes, one at each point, each time in another order and at other passages."""
-    chosen = seed + repetition - 1
-    must_be_exact(crashing(chosen, sites.make(chosen, 180_000), tmp_path), tmp_path)
+    must_be_exact(crashing(seed, sites.make(seed, 180_000), tmp_path), tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@THRICE
 def test_a_crash_at_every_point_of_either_stage_leaves_every_cell_exact(tmp_path: Path, seed: int) -> None:
     """Counting or merging, whichever gets there first dies, and the other with it."""
     must_be_exact(crashing(seed, renders.make(seed, 100_000), tmp_path), tmp_path)

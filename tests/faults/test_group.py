@@ -16,7 +16,7 @@ from ops.worker import directory
 from processors.transport import SESSION_TIMEOUT_S
 from schemas.sites import SITES
 from tests.cluster import Cluster
-from tests.faults.case import Case, must_be_exact, say
+from tests.faults.case import THRICE, Case, must_be_exact, say
 from tests.faults.checker import read
 from tests.faults.loads import sites
 from tests.faults.nemesis import Strike, Strikes
@@ -32,14 +32,11 @@ SLOW_MACHINE_S = 6.0
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("repetition", [0, 1, 2])
-def test_a_storm_of_rebalances_during_restores_leaves_every_summary_exact(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_a_storm_of_rebalances_during_restores_leaves_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """Every few seconds a worker joins, leaves or is killed, while others restore what they lost; with standbys."""
-    chosen = seed + repetition
-    load = sites.make(chosen, 120_000, sites=20_000)
-    case = Case(chosen, load, 1_500, Strikes(wipes=4), standbys=1, more=storm)
+    load = sites.make(seed, 120_000, sites=20_000)
+    case = Case(seed, load, 1_500, Strikes(wipes=4), standbys=1, more=storm)
     must_be_exact(case, tmp_path)
 
 
@@ -81,10 +78,8 @@ class Read(Cluster):
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("repetition", [0, 1, 2])
-def test_a_standby_takes_over_within_a_second_of_the_session_timeout(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_a_standby_takes_over_within_a_second_of_the_session_timeout(tmp_path: Path, seed: int) -> None:
     """The machine of a worker is lost under load; its partitions' next summaries come from the standby."""
     clusters: list[Read] = []
     lost: list[tuple[float, list[int]]] = []
@@ -103,9 +98,8 @@ def test_a_standby_takes_over_within_a_second_of_the_session_timeout(
     def plan(rng: random.Random, _: Cluster, within_s: float) -> Sequence[Strike]:
         return [Strike(within_s * rng.uniform(0.3, 0.5), lose)]
 
-    chosen = seed + repetition
-    load = sites.make(chosen, 80_000, sites=5_000)
-    must_be_exact(Case(chosen, load, 1_500, standbys=1, more=plan, cluster=make), tmp_path)
+    load = sites.make(seed, 80_000, sites=5_000)
+    must_be_exact(Case(seed, load, 1_500, standbys=1, more=plan, cluster=make), tmp_path)
     ((died_at, partitions),) = lost
     took_s = max(first_after(died_at, partition, clusters[0].messages) for partition in partitions)
     say(f"partitions {partitions} were published again {took_s:.1f} s after their worker was lost")

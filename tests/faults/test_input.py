@@ -23,26 +23,23 @@ from processors.epoch import STAMP_KEY, Stamp
 from schemas.sites import SITES
 from schemas.wire import LETTER_MESSAGE
 from tests.cluster import Cluster
-from tests.faults.case import PARTITIONS
+from tests.faults.case import PARTITIONS, THRICE
 from tests.faults.checker import Place, Right, judge, observe, read
 from tests.faults.loads import sites
 from tests.waiting import until
 
 TOPICS = SITES.topics
 COUNTED_S = 120.0
-REPETITIONS = pytest.mark.parametrize("repetition", [0, 1, 2])
 OPTIONS = ("--epoch", "100ms")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@REPETITIONS
-def test_input_that_retention_removed_uncounted_is_named_and_skipped_when_asked(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_input_that_retention_removed_uncounted_is_named_and_skipped_when_asked(tmp_path: Path, seed: int) -> None:
     """The worker refuses to go on without it; with `--skip-lost` all the rest is exact, and a letter names each gap."""
-    rng = random.Random(seed + repetition)
-    first, second = sites.make(seed + repetition, 20_000), sites.make(seed + repetition + 1_000, 20_000)
+    rng = random.Random(seed)
+    first, second = sites.make(seed, 20_000), sites.make(seed + 1_000, 20_000)
     with Cluster(tmp_path) as cluster:
         ensure(cluster.kafka, SITES, partitions=PARTITIONS)
         cluster.start_worker("w0", *OPTIONS)
@@ -78,13 +75,11 @@ def test_input_that_retention_removed_uncounted_is_named_and_skipped_when_asked(
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@REPETITIONS
-def test_a_changed_partition_count_is_refused_and_the_way_that_is_named_works(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_a_changed_partition_count_is_refused_and_the_way_that_is_named_works(tmp_path: Path, seed: int) -> None:
     """Somebody adds partitions to the input of a stream with state: keys would move to where their state is not."""
-    rng = random.Random(seed + repetition)
-    load = sites.make(seed + repetition, 20_000)
+    rng = random.Random(seed)
+    load = sites.make(seed, 20_000)
     lines = load.files["events.jsonl"].splitlines(keepends=True)
     cut, more = rng.randrange(len(lines)), rng.choice([5, 8])
     with Cluster(tmp_path) as cluster:
@@ -119,12 +114,10 @@ def test_a_changed_partition_count_is_refused_and_the_way_that_is_named_works(
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@REPETITIONS
-def test_state_of_another_release_is_refused_and_the_way_that_is_named_works(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_state_of_another_release_is_refused_and_the_way_that_is_named_works(tmp_path: Path, seed: int) -> None:
     """The rows' format has another version: they are not guessed at, but counted anew from the input."""
-    load = sites.make(seed + repetition, 20_000)
+    load = sites.make(seed, 20_000)
     with Cluster(tmp_path) as cluster:
         ensure(cluster.kafka, SITES, partitions=PARTITIONS)
         cluster.start_worker("w0", *OPTIONS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import PROGRAM, Cluster
-from tests.faults.case import Case, must_be_exact
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.clusters import NodesCluster
 from tests.faults.loads import sites
 from tests.faults.nemesis import Strike
@@ -46,13 +46,10 @@ class Apart(NodesCluster):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("repetition", [0, 1, 2])
-def test_a_worker_that_was_cut_from_its_broker_publishes_nothing_old(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_a_worker_that_was_cut_from_its_broker_publishes_nothing_old(tmp_path: Path, seed: int) -> None:
     """Others take its partitions over; healed, it is fenced, or goes on where it was."""
-    chosen = seed + repetition
-    case = Case(chosen, sites.make(chosen, 200_000), 1_500, workers=3, more=cuts, cluster=Apart)
+    case = Case(seed, sites.make(seed, 200_000), 1_500, workers=3, more=cuts, cluster=Apart)
     must_be_exact(case, tmp_path)
 
 

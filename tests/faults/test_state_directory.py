@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
-from tests.faults.case import Case, must_be_exact
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.clusters import NodesCluster, compacting
 from tests.faults.disk import Disk
 from tests.faults.loads import sites
@@ -24,7 +24,6 @@ FULL = "No space left on device"
 NOTICED_S = 60.0
 GAVE_UP_S = 400.0
 """Ten failures with ever longer waits between them take some four minutes."""
-REPETITIONS = pytest.mark.parametrize("repetition", [0, 1, 2])
 
 
 class SmallDisk(Cluster):
@@ -38,10 +37,8 @@ class SmallDisk(Cluster):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@REPETITIONS
-def test_a_disk_that_was_full_for_a_while_leaves_every_summary_exact(
-    tmp_path: Path, seed: int, repetition: int
-) -> None:
+@THRICE
+def test_a_disk_that_was_full_for_a_while_leaves_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """The engine ends with a line that says so, starts again for as long as it takes, and goes on from its stamp."""
 
     def fill(cluster: Cluster, seconds: float) -> str:
@@ -56,12 +53,12 @@ def test_a_disk_that_was_full_for_a_while_leaves_every_summary_exact(
         return done
 
     plan = spread(3, lambda rng, cluster: fill(cluster, rng.uniform(0, 8)))
-    chosen = seed + repetition
-    must_be_exact(Case(chosen, sites.make(chosen, 120_000), 2_000, more=plan, cluster=SmallDisk), tmp_path)
+    must_be_exact(Case(seed, sites.make(seed, 120_000), 2_000, more=plan, cluster=SmallDisk), tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@THRICE
 def test_a_worker_whose_disk_stays_full_ends_with_the_reason_and_goes_on_when_there_is_room(
     tmp_path: Path, seed: int
 ) -> None:
@@ -90,24 +87,23 @@ def test_a_worker_whose_disk_stays_full_ends_with_the_reason_and_goes_on_when_th
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@REPETITIONS
-def test_torn_state_leaves_every_summary_exact(tmp_path: Path, seed: int, repetition: int) -> None:
+@THRICE
+def test_torn_state_leaves_every_summary_exact(tmp_path: Path, seed: int) -> None:
     """Files cut, flipped or lost, of every partition of a worker: it is noticed, thrown away and restored."""
 
     def strike(rng: random.Random, cluster: Cluster) -> str:
         return cluster.change_state(rng.choice(sorted(cluster.workers)), lambda state: tear(rng, state))
 
-    chosen = seed + repetition
     # Of few sites each row is written so often that a later one covers what a torn log has lost.
-    load, strikes = sites.make(chosen, 150_000, sites=20_000), Strikes(kills=3)
-    must_be_exact(Case(chosen, load, 2_000, strikes, more=spread(6, strike)), tmp_path)
+    load, strikes = sites.make(seed, 150_000, sites=20_000), Strikes(kills=3)
+    must_be_exact(Case(seed, load, 2_000, strikes, more=spread(6, strike)), tmp_path)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@REPETITIONS
+@THRICE
 def test_old_state_on_a_changelog_that_was_compacted_since_leaves_every_summary_exact(
-    tmp_path: Path, seed: int, repetition: int
+    tmp_path: Path, seed: int
 ) -> None:
     """Compaction runs every second, between crashes; a copy of a worker's state comes back after a while."""
     copy = OldCopy(tmp_path / "copy")
@@ -119,11 +115,8 @@ def test_old_state_on_a_changelog_that_was_compacted_since_leaves_every_summary_
         left, sent = found[-1]
         return f"{cluster.change_state('w0', copy.swap)}; of at least {sent} changelog entries {left} are left"
 
-    chosen = seed + repetition
     strikes = Strikes(kills=4, wipes=2)
-    case = Case(
-        chosen, sites.make(chosen, 150_000), 2_000, strikes, more=spread(4, strike), cluster=compacting
-    )  # fmt: skip
+    case = Case(seed, sites.make(seed, 150_000), 2_000, strikes, more=spread(4, strike), cluster=compacting)
     must_be_exact(case, tmp_path)
     left, sent = found[-1]
     assert left < sent / 2, f"compaction has hardly run: {found}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.case import Case, run
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.loads import items, products, renders, sessions
 from tests.faults.nemesis import Strikes
 from tests.faults.workload import Workload
@@ -25,8 +25,8 @@ LOADS: dict[str, tuple[Callable[[int], Workload], Strikes]] = {
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stream", LOADS)
+@THRICE
 def test_eight_kills_leave_every_summary_of_every_stream_exact(tmp_path: Path, seed: int, stream: str) -> None:
     """Some 120,000 records at 3,000 a second, a kill -9 of an engine, its parent or both every five seconds."""
     make, strikes = LOADS[stream]
-    verdict = run(Case(seed, make(seed), rate=3_000, strikes=strikes), tmp_path)
-    assert verdict.valid is True, f"--seed {seed}: {verdict}"
+    must_be_exact(Case(seed, make(seed), rate=3_000, strikes=strikes), tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster import PROGRAM
 from tests.faults import tls
-from tests.faults.case import Case, must_be_exact
+from tests.faults.case import THRICE, Case, must_be_exact
 from tests.faults.clusters import NodesCluster
 from tests.faults.loads import renders
 from tests.faults.nemesis import Strikes
@@ -45,6 +45,7 @@ class Secured(NodesCluster):
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
+@THRICE
 def test_every_summary_is_exact_over_tls_with_a_password(tmp_path: Path, seed: int) -> None:
     """Producers, both stages of a worker and readers, through two kills."""
     load = renders.make(seed, 30_000)
