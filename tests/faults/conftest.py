@@ -1,4 +1,4 @@
-"""The seed of a case: a new one each time, printed, and taken back with ``--seed``; each repetition has the next one."""
+"""The seed of a case: new each time, printed, and taken back with ``--seed``; the next repetition has the next one."""
 
 from __future__ import annotations
 
