@@ -156,6 +156,24 @@ def test_a_torn_log_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> N
     torn.close()
 
 
+def test_a_log_that_is_damaged_in_its_middle_is_an_older_prefix(tmp_path: Path, memory: StoreMemory) -> None:
+    """What is whole behind the damage is left: the offset there would claim the rows that were lost, for good."""
+    store = RocksStore.open(tmp_path / "0", memory)
+    for number in range(50):
+        store.write({b"%02d" % number: os.urandom(2_000)}, number)
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "0", copy)
+    store.close()
+    (log,) = copy.glob("*.log")
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+    damaged = RocksStore.open(copy, memory)
+    assert 10 < damaged.offset < 40
+    assert [key for key, _ in damaged.scan(b"0", b"9")] == [b"%02d" % number for number in range(damaged.offset + 1)]
+    damaged.close()
+
+
 def test_a_store_that_cannot_be_opened_is_restored_anew(tmp_path: Path, memory: StoreMemory) -> None:
     """It is a copy: the changelog has it all."""
     store = RocksStore.open(tmp_path / "0", memory)
