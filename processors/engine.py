@@ -17,6 +17,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -37,8 +38,8 @@ KEEP_ALIVE_S = 600.0
 SWITCH_S = 0.001
 """After so long, counting gives way to fetching and committing, whose threads take Python's lock many times an epoch:
 with Python's 5 ms a reader waits for each of them."""
-VIEW_SLICE = 64
-"""Keys that a view of all keys answers between two turns of the loop."""
+VIEW_SLICE_S = 0.05
+"""After so long, a view of all keys gives way to whatever else is due. A key may take a microsecond or a second."""
 
 
 class NotOwned(StreamgaugeError):
@@ -202,13 +203,14 @@ class Engine(Generic[R]):
             partition = self._active(number)
             if partition is None:
                 continue
-            keys = list(self._aggregator.keys(partition.rows))
-            for index, key in enumerate(keys):
-                if index % VIEW_SLICE == 0:
+            turn_ends = 0.0
+            for key in list(self._aggregator.keys(partition.rows)):
+                if time.monotonic() >= turn_ends:
                     partition.rows.memory.shrink()
                     await asyncio.sleep(0)
                     if self._active(number) is not partition:
                         raise NotOwned(key, number)
+                    turn_ends = time.monotonic() + VIEW_SLICE_S
                 answer = self._aggregator.view(partition.rows, key, name, arguments)
                 if answer is not None:
                     yield key, answer

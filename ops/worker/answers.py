@@ -115,6 +115,7 @@ class _Answers:
         for key in keys:
             with suppress(NotOwned):
                 yield key, await self._engine.view(key, name, arguments)
+            await asyncio.sleep(0)  # a large key takes long: counting goes on between two
 
 
 def owned(engine: Counts) -> list[int]:
