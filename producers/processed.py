@@ -83,7 +83,7 @@ class Processed:
         self._merging = self._member(self._merge_topics.app) if merges else None
         self._newest = Newest(self._kafka, logger)
         self._written = [topic for topic in (topics.summaries, topics.rows, topics.dead_letters) if topic]
-        self._letters_from = self._ends(topics.dead_letters, _ALL)
+        self._letters_from = self._letters_end()
 
     def wait(self, spans: Spans, timeout_s: float, tick: Callable[[int], bool]) -> bool:
         """Wait until everything at ``spans`` is counted and its summaries can be read.
@@ -143,7 +143,7 @@ class Processed:
         )
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in self._letters_from.items()])
-            ends = self._ends(self._topics.dead_letters, _ALL)
+            ends = self._letters_end()
             unread = set(ends)
             count, first = 0, list[Letter]()
             while unread:
@@ -204,6 +204,17 @@ class Processed:
         for topic in {topic for topic, _ in ends}:
             stable |= self._ends(topic, _COMMITTED)
         return all(stable[place] >= end for place, end in ends.items())
+
+    def _letters_end(self) -> Ends:
+        """Where dead letters end. A cluster whose leaders move is asked again, for `wait` is not there to do so."""
+        deadline = monotonic() + ANSWER_S
+        while True:
+            try:
+                return self._ends(self._topics.dead_letters, _ALL)
+            except KafkaException:
+                if monotonic() > deadline:
+                    raise
+            sleep(ASK_S)
 
     def _ends(self, topic: str, isolation: IsolationLevel) -> Ends:
         """The ends of a topic's partitions."""

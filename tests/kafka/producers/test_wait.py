@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # pyright: ignore[reportPrivateImportUsage]
 
 from ops.topics import ensure
 from processors.epoch import Stamp
+from producers import processed as processed_module
 from producers.processed import Processed
 from schemas.items import ITEMS
 from schemas.wire import merge_topics
@@ -82,6 +86,28 @@ def test_the_offset_of_a_former_life_ends_no_wait(kafka: dict[str, Any]) -> None
     assert behind == [2, 1, 0]
     publish(kafka, merging.changelog, stamp(1))
     assert processed.wait({0: [[0, 2]]}, PATIENCE_S, lambda _: True)
+
+
+def test_a_leader_that_moves_before_the_first_record_or_behind_the_last_is_asked_again(
+    kafka: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is sent, or nothing yet: no reason to fail."""
+    asked: list[object] = []
+
+    class Moving(AdminClient):
+        def list_offsets(self, *words: Any, **options: Any) -> Any:
+            answers: dict[Any, Any] = super().list_offsets(*words, **options)
+            asked.append(answers)
+            if len(asked) % 2 == 0:
+                return answers
+            moved: Future[Any] = Future()
+            moved.set_exception(KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION)))
+            return dict.fromkeys(answers, moved)
+
+    ensure(kafka, ITEMS, partitions=1)
+    monkeypatch.setattr(processed_module, "AdminClient", Moving)
+    assert Processed(kafka, ITEMS.topics, logging.getLogger("test")).rejected({}) == (0, [])
+    assert len(asked) == 4
 
 
 def stamp(offset: int) -> bytes:
