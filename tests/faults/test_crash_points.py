@@ -21,6 +21,7 @@ from tests.waiting import until
 
 BURNS_S = 90.0
 GUEST = "guest"
+READY = '"event":"ready"'
 IN_EPOCHS = {point for point in POINTS if point.startswith(("before-", "after-commit", "in-store"))}
 """Points that a worker comes by again and again while it counts; the others need an occasion."""
 
@@ -67,7 +68,7 @@ def light(cluster: Cluster, fuse: Path, point: str, passages: int, rng: random.R
         draft = fuse.with_suffix(".draft")
         draft.write_text(f"{point}:{passages if point in IN_EPOCHS else 1}")
         draft.rename(fuse)
-        occasion = "" if point in IN_EPOCHS else f" after: {give_occasion(cluster, point, host)}"
+        occasion = "" if point in IN_EPOCHS else f" after: {give_occasion(cluster, point, host, burnt)}"
         until(burnt.exists, f"somebody dies at {point}", BURNS_S)
         burnt.unlink()
         # What is left of that worker would wait ever longer before it starts its engine again.
@@ -82,9 +83,14 @@ def light(cluster: Cluster, fuse: Path, point: str, passages: int, rng: random.R
     return do
 
 
-def give_occasion(cluster: Cluster, point: str, host: str) -> str:
+def give_occasion(cluster: Cluster, point: str, host: str, burnt: Path) -> str:
     """Make somebody restore, or the group change hands."""
     if point in {"in-recovery", "after-recovery"}:
         return cluster.wipe_worker(host)
     cluster.start_worker(GUEST, "--epoch", "200ms", "--leave", env=cluster.env_of(host))
-    return f"{GUEST} joins"
+    begun = len(cluster.log_of(GUEST))
+    until(lambda: burnt.exists() or READY in cluster.log_of(GUEST)[begun:], f"{GUEST} is ready", BURNS_S)
+    if burnt.exists():
+        return f"{GUEST} joins"
+    # It joined amid a change that had begun before the fuse was lit, and took nothing from anybody.
+    return f"{GUEST} joins, and {cluster.stop_worker(GUEST)}"
