@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ops import console
 from ops.suggest import did_you_mean
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 """How long a command waits at its start for a broker to answer."""
 FIRST_ASK_S = 1.0
+OUTAGE_S = 60.0
+"""And how long it then waits for one that restarts, or is overloaded."""
+AGAIN_S = 0.1
+
+T = TypeVar("T")
 
 _SECURITY = (
     "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", "ssl.ca.location",
@@ -33,6 +38,8 @@ _SECURITY = (
     "enable.ssl.certificate.verification", "client.id", "bootstrap.servers", "compression.type", "linger.ms",
 )  # fmt: skip
 """The properties that people set most, to suggest from; librdkafka itself knows all of them."""
+_AWAY = "; the broker went away, or has no time to answer: see that it runs, and run this again"
+_ADVICE: dict[str, str] = dict.fromkeys(["_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "REQUEST_TIMED_OUT"], _AWAY)
 
 
 def client_logger() -> logging.Logger:
@@ -77,6 +84,33 @@ def connect(kafka: Mapping[str, str], seconds: float = ANSWER_S) -> AdminClient:
                 raise BrokerUnreachable(brokers, seconds, _detail(seen) or _silence(brokers)) from error
 
 
+def answered(ask: Callable[[], T], clock: Callable[[], float] = time.monotonic) -> T:
+    """What a cluster that was connected to answers; while it is away, or has no time, it is asked again.
+
+    Args:
+        ask: the question; it limits how long it waits for one answer.
+        clock: in seconds.
+
+    Raises:
+        StreamgaugeError: no answer within `OUTAGE_S`.
+        KafkaException: a refusal, which asking again would not change.
+    """
+    from confluent_kafka import KafkaException
+
+    from sinks.committed import passes
+
+    deadline = clock() + OUTAGE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if not passes(error.args[0]):
+                raise
+            if clock() > deadline:
+                raise translate(error) from error
+        time.sleep(AGAIN_S)
+
+
 def translate(error: KafkaException) -> StreamgaugeError:
     """What ``error`` means to a person, with its exit code."""
     kafka_error: KafkaError = error.args[0]
@@ -86,7 +120,7 @@ def translate(error: KafkaException) -> StreamgaugeError:
         return UsageError(f"-X {unknown[1]}: Kafka clients have no such property{did_you_mean(unknown[1], _SECURITY)}")
     if kafka_error.name() == "_INVALID_ARG":
         return UsageError(f"a Kafka client property (-X) does not fit: {text}")
-    return StreamgaugeError(f"Kafka: {text} ({kafka_error.name().lstrip('_')})")
+    return StreamgaugeError(f"Kafka: {text} ({kafka_error.name().lstrip('_')}){_ADVICE.get(kafka_error.name(), '')}")
 
 
 def _check_files(kafka: Mapping[str, str]) -> None:

@@ -217,7 +217,7 @@ def _stream(
 def _members(admin: AdminClient, group: str, topic: str) -> dict[int, str]:
     """The instance that the group has assigned each partition of ``topic`` to."""
     try:
-        described = admin.describe_consumer_groups([group])[group].result(timeout=10)
+        described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
     except KafkaException:
         return {}
     return {

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.kafka import connect
+from ops.kafka import answered, connect
 from schemas.errors import StreamgaugeError, TopicMismatch
 from schemas.wire import BATCH_BYTES, DEFAULT_PARTITIONS, WORKERS, merge_topics
 
@@ -108,20 +108,20 @@ def ensure(
         TopicMismatch: one exists and does not fit.
         StreamgaugeError: the cluster refused.
     """
-    admin = admin or connect(kafka)
+    connected = admin or connect(kafka)
     topics = wanted(schema)
-    have = admin.list_topics(timeout=10).topics
+    have = answered(lambda: connected.list_topics(timeout=10)).topics
     made: list[str] = []
     # What one broker says may lag behind: a topic that it does not list may exist. So the input topic comes first,
     # alone, and its count, whoever made it, decides for the rest.
     for step in (topics[:1], topics):
         count = _stream_count(topics, have, partitions)
         missing = [topic for topic in step if topic.name not in have]
-        _check_config(admin, [topic for topic in topics if topic.name in have])
+        _check_config(connected, [topic for topic in topics if topic.name in have])
         if missing:
-            made += _create(admin, missing, count, replication)
+            made += _create(connected, missing, count, replication)
         # Also those that exist: somebody else may be making them at this moment.
-        have = _await_leaders(admin, [topic.name for topic in step])
+        have = _await_leaders(connected, [topic.name for topic in step])
     _stream_count(topics, have, partitions)
     return made
 
@@ -135,7 +135,7 @@ def describe(admin: AdminClient, schema: Schema[Any]) -> list[Found]:
     from sinks.committed import committed_spans
 
     topics = wanted(schema)
-    have = admin.list_topics(timeout=10).topics
+    have = answered(lambda: admin.list_topics(timeout=10)).topics
     _stream_count(topics, have, None)
     present = [topic.name for topic in topics if topic.name in have]
     config = _config(admin, present)
@@ -173,8 +173,12 @@ def state_name(admin: AdminClient, schema: Schema[Any]) -> str:
     from confluent_kafka import TopicCollection
 
     names = [schema.topics.changelog, *([merge_topics(schema.name).changelog] if schema.merges else [])]
-    found = admin.describe_topics(TopicCollection(names))
-    return "+".join(str(found[name].result(timeout=10).topic_id).replace("/", "_") for name in names)
+
+    def ask() -> str:
+        found = admin.describe_topics(TopicCollection(names), request_timeout=10)
+        return "+".join(str(found[name].result().topic_id).replace("/", "_") for name in names)
+
+    return answered(ask)
 
 
 def _kept(config: Mapping[str, str]) -> tuple[str, int | None]:
@@ -236,15 +240,20 @@ def _config(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
 
     if not names:
         return {}
-    answers = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in names])
-    config: dict[str, dict[str, str]] = {}
-    for resource, answer in answers.items():
-        try:
-            config[resource.name] = {key: entry.value for key, entry in answer.result(timeout=10).items()}
-        except KafkaException as error:
-            if error.args[0].name() not in {"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"}:
-                raise
-    return config
+
+    def ask() -> dict[str, dict[str, str]]:
+        # The client's own limit: a future that is waited for in less raises an error that tells nothing.
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        config: dict[str, dict[str, str]] = {}
+        for resource, answer in admin.describe_configs(resources, request_timeout=10).items():
+            try:
+                config[resource.name] = {key: entry.value for key, entry in answer.result().items()}
+            except KafkaException as error:
+                if error.args[0].name() not in {"TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"}:
+                    raise
+        return config
+
+    return answered(ask)
 
 
 def _create(admin: AdminClient, topics: list[Topic], count: int, replication: int) -> list[str]:
@@ -252,16 +261,24 @@ def _create(admin: AdminClient, topics: list[Topic], count: int, replication: in
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import NewTopic
 
+    from sinks.committed import passes
+
     news = [NewTopic(t.name, t.partitions or count, replication, config=dict(t.config)) for t in topics]
-    made: list[str] = []
-    for name, answer in admin.create_topics(news, operation_timeout=10, request_timeout=20).items():
-        try:
-            answer.result()
-            made.append(name)
-        except KafkaException as error:
-            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody was as quick as we
-                raise StreamgaugeError(f"the topic {name} cannot be made: {error.args[0].str()}") from error
-    return made
+    made: set[str] = set()
+
+    def ask() -> None:
+        for name, answer in admin.create_topics(news, operation_timeout=10, request_timeout=20).items():
+            try:
+                answer.result()
+                made.add(name)
+            except KafkaException as error:
+                if passes(error.args[0]):
+                    raise
+                if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # somebody was as quick as we, or we a moment ago
+                    raise StreamgaugeError(f"the topic {name} cannot be made: {error.args[0].str()}") from error
+
+    answered(ask)
+    return [topic.name for topic in topics if topic.name in made]
 
 
 def _await_leaders(

@@ -50,6 +50,8 @@ ASK_S = 0.1
 """How often the group's progress is asked for."""
 ANSWER_S = 10.0
 """How long one answer of the broker may take."""
+OUTAGE_S = 60.0
+"""And how long it may be away where nobody gave a time-out."""
 
 _ALL = IsolationLevel.READ_UNCOMMITTED
 _COMMITTED = IsolationLevel.READ_COMMITTED
@@ -207,7 +209,7 @@ class Processed:
 
     def _letters_end(self) -> Ends:
         """Where dead letters end. A cluster whose leaders move is asked again, for `wait` is not there to do so."""
-        deadline = monotonic() + ANSWER_S
+        deadline = monotonic() + OUTAGE_S
         while True:
             try:
                 return self._ends(self._topics.dead_letters, _ALL)

@@ -148,14 +148,14 @@ class _Job:
 
     def _ensure(self) -> str:
         """See that the topics are there; the cluster's id: what another cluster was sent says nothing here."""
-        from ops.kafka import connect
+        from ops.kafka import answered, connect
         from ops.topics import ensure
         from schemas.items import ITEMS
 
         settings = self._settings
         admin: Any = connect(settings.kafka)
         ensure(settings.kafka, ITEMS, settings[PARTITIONS], settings[REPLICATION], admin=admin)
-        return admin.list_topics(timeout=10).cluster_id
+        return answered(lambda: admin.list_topics(timeout=10)).cluster_id
 
 
 class _Reading:

@@ -160,13 +160,13 @@ class _Job:
 
     def _ensure(self) -> str:
         """See that the topics are there; the cluster's id."""
-        from ops.kafka import connect
+        from ops.kafka import answered, connect
         from ops.topics import ensure
 
         settings = self._settings
         admin: Any = connect(settings.kafka)
         ensure(settings.kafka, self._stream.schema, settings[PARTITIONS], settings[REPLICATION], admin=admin)
-        return admin.list_topics(timeout=10).cluster_id
+        return answered(lambda: admin.list_topics(timeout=10)).cluster_id
 
     def _read(self) -> Any:
         from producers.formats import format_of

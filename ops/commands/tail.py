@@ -167,7 +167,7 @@ def _read(
     """Batches of summaries, each with what is to be called when it was shown."""
     from itertools import chain
 
-    from ops.kafka import client_logger, connect
+    from ops.kafka import answered, client_logger, connect
     from ops.tailing import Outage, Positions, already
     from ops.topics import ensure
     from sinks.committed import CommittedReader
@@ -176,7 +176,7 @@ def _read(
     admin = connect(settings.kafka)
     for schema in schemas:
         ensure(settings.kafka, schema, settings[PARTITIONS], settings[REPLICATION], admin=admin)
-    have = admin.list_topics(timeout=10).topics
+    have = answered(lambda: admin.list_topics(timeout=10)).topics
     spans: dict[Place, Span] = {}
     keys = [] if wanted.key is None or wanted.rows else [wanted.key.encode()]
     for schema in schemas:
