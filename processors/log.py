@@ -13,6 +13,7 @@ Every call blocks: call from a thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -34,6 +35,11 @@ milliseconds. Another producer asks at once; so many do before one waits."""
 CONNECT_S = 5.0
 COMMIT_TIMEOUT_S = 90.0
 """Beyond the transaction's own time-out: a broker's absence is ridden out until the transaction cannot survive."""
+
+_SILENT = logging.getLogger("librdkafka.silent")
+"""Takes the lines that no ``log_level`` holds back: that a producer is fenced, librdkafka calls an emergency."""
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
 
 _FENCING_CODES = frozenset(
     {
@@ -134,7 +140,7 @@ class KafkaLog:
         return producer
 
     def _connected(self) -> Producer:
-        producer = Producer(self._settings)
+        producer = Producer(self._settings, logger=_SILENT)
         connect(producer, self._topics.changelog, CONNECT_S)
         return producer
 

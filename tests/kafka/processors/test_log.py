@@ -136,14 +136,17 @@ def test_what_is_published_beside_the_summaries_lies_where_its_key_says(kafka: d
     ]
 
 
-def test_a_fenced_owner_publishes_nothing(kafka: dict[str, Any], new_log: Callable[[], KafkaLog]) -> None:
-    """A zombie's epoch fails as a whole, with a line that says why, and no reader ever sees any of it."""
+def test_a_fenced_owner_publishes_nothing(
+    kafka: dict[str, Any], new_log: Callable[[], KafkaLog], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A zombie's epoch fails as a whole, with one error that says why, and no reader ever sees any of it."""
     zombie, owner = new_log(), new_log()
     zombie.fence()
     zombie.commit(epoch(0))
     owner.fence()
     with pytest.raises(Fenced, match="another worker owns this partition now"):
         zombie.commit(epoch(666, letters=1))
+    assert capfd.readouterr().err == ""  # where a worker's log goes, whose lines are JSON
     owner.commit(epoch(1))
     assert [value for _, value in read(kafka, TOPICS.summaries)] == [b'{"revision":0}', b'{"revision":1}']
     assert read(kafka, TOPICS.dead_letters) == []
