@@ -13,22 +13,20 @@ by column, at a cache miss each.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import count
 from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from aggregators.blocks import Longs, Mask
+from aggregators.distinct import Codes, Places, coded, no_places
 from aggregators.ids import Words, identify, pairs
 from schemas.sites import SiteEvent, Status
 
 MESSAGE, OFFLINE, ONLINE = range(3)
 """Kinds of records."""
 
-Codes = npt.NDArray[np.uint32]
 S = TypeVar("S", bound=np.generic)
 
 
@@ -43,8 +41,8 @@ class Arrivals:
         self.texts: dict[int, str] = {}
         """The ids of statuses that are hashed, by place."""
         self._length = 0
-        self._sites: defaultdict[str, int] = defaultdict(count().__next__)
-        self._names: defaultdict[str, int] = defaultdict(count().__next__)
+        self._sites: Places[str] = no_places()
+        self._names: Places[str] = no_places()
         self._codes: list[Codes] = []
         self._senders: list[Codes] = []
         self._ids: list[bytes] = []
@@ -62,8 +60,8 @@ class Arrivals:
         number = len(records)
         if not number:
             return
-        self._codes.append(_coded(self._sites, [record.site_id for record in records]))
-        self._senders.append(_coded(self._names, [record.sender for record in records]))
+        self._codes.append(coded(self._sites, [record.site_id for record in records], number))
+        self._senders.append(coded(self._names, [record.sender for record in records], number))
         ids, hashed = identify([record.id for record in records])
         self._ids.append(ids)
         self._hashed.append(np.zeros(number, np.bool_) if hashed is None else np.frombuffer(hashed, np.bool_))
@@ -118,11 +116,6 @@ class Arrivals:
     def kinds(self) -> npt.NDArray[np.uint8]:
         """`MESSAGE`, `OFFLINE` or `ONLINE`."""
         return _whole(self._kinds)
-
-
-def _coded(places: defaultdict[str, int], values: Sequence[str]) -> Codes:
-    """The place of each value among the distinct ones; new ones are given the next."""
-    return np.fromiter(map(places.__getitem__, values), np.uint32, len(values))
 
 
 def _whole(parts: Sequence[npt.NDArray[S]]) -> npt.NDArray[S]:

@@ -10,20 +10,32 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 T = TypeVar("T", bound=Hashable)
 Codes = npt.NDArray[np.uint32]
+Places = defaultdict[T, int]
+"""The place of each distinct value, in order of arrival."""
 
 
 def distinct(values: Iterable[T], number: int) -> tuple[list[T], Codes]:
     """The distinct values in order of arrival, and the place of each of ``number`` values among them."""
-    places: defaultdict[T, int] = defaultdict(count().__next__)
-    codes = np.fromiter(map(places.__getitem__, values), np.uint32, number)
+    places: Places[T] = no_places()
+    codes = coded(places, values, number)
     return list(places), codes
+
+
+def no_places() -> Places[Any]:
+    """To be filled by `coded`, in as many calls as the values come in."""
+    return defaultdict(count().__next__)
+
+
+def coded(places: Places[T], values: Iterable[T], number: int) -> Codes:
+    """The place of each of ``number`` values among the distinct ones in ``places``; new ones are given the next."""
+    return np.fromiter(map(places.__getitem__, values), np.uint32, number)
 
 
 def sorted_by(codes: Codes, kinds: int) -> npt.NDArray[np.intp]:
