@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -61,6 +62,9 @@ BULK_TABLES = 16
 FILTER_SHARE = 0.02
 """Of a memtable's size, for its Bloom filter. A row that is not there, as that of each new entity, is then known not to
 be for 0.9 µs instead of 2.9 (8,192 keys of 30 bytes, a memtable of 160,000 rows)."""
+OPEN_TABLES = 64
+"""Of one store: a worker with 8 partitions stays below the 1,024 files that many systems allow. 4 GB of rows are so
+many tables; of more, those that were read longest ago are closed."""
 SPOILT = "SPOILT"
 """A file of this name beside the database: the next `open` throws the store away."""
 
@@ -92,6 +96,8 @@ class RocksStore:
         self._unlogged = False
         self._bulk = False
         self._restored = 0
+        self._flushing = threading.Lock()
+        """A database is not closed while a thread writes it out."""
         offset = self._get(OFFSET_KEY)
         self.offset = -1 if offset is None else int(offset)
 
@@ -207,14 +213,17 @@ class RocksStore:
         self.offset = offset
 
     def write_out(self) -> None:
-        """Begin to write out what a bulk restore has in memory, beside whatever else is done before `serve`.
+        """Write out what a bulk restore has in memory: most of the time that `serve` would take.
+
+        It waits for the disk, so it may be called from a thread, beside everything else.
 
         Raises:
             StateError: as `write`.
         """
-        if self._bulk:
-            with self._telling():
-                self._db.flush(wait=False)
+        with self._flushing:
+            if self._bulk:
+                with self._telling():
+                    self._db.flush()
 
     def serve(self) -> None:
         """The restore is over: rows will be read. What is in memory of a bulk restore is written out before.
@@ -239,10 +248,12 @@ class RocksStore:
 
     def close(self) -> None:
         """Flush and close; what cannot be flushed is in the changelog."""
-        try:
-            self._db.close()
-        except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
-            log.warning("local state not flushed", extra={"path": str(self.path), "reason": str(error)})
+        with self._flushing:
+            self._bulk = False
+            try:
+                self._db.close()
+            except Exception as error:  # noqa: BLE001 - rocksdict raises nothing narrower
+                log.warning("local state not flushed", extra={"path": str(self.path), "reason": str(error)})
 
     def _batch_of(self, rows: Mapping[bytes, bytes | None], offset: int) -> WriteBatch:
         batch = WriteBatch(raw_mode=True)
@@ -266,11 +277,12 @@ class RocksStore:
 
     def _open_anew(self, *, bulk: bool) -> None:
         """Close the database and open it as a restore or as readers want it; RocksDB cannot change that in between."""
-        with self._telling():
-            self._db.flush()
-            self._db.close()
-            self._db = _database(self.path, self._memory, bulk=bulk)
-        self._bulk, self._unlogged = bulk, False
+        with self._flushing:
+            with self._telling():
+                self._db.flush()
+                self._db.close()
+                self._db = _database(self.path, self._memory, bulk=bulk)
+            self._bulk, self._unlogged = bulk, False
         offset = self._get(OFFSET_KEY)
         if (-1 if offset is None else int(offset)) != self.offset:
             raise StateError(f"the state at {self.path} lost what was written; a restart restores it")
@@ -342,7 +354,7 @@ def _options(memory: StoreMemory, *, bulk: bool) -> Options:
     options.set_write_buffer_manager(memory.memtables)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
-    options.set_max_open_files(256)
+    options.set_max_open_files(OPEN_TABLES)
     options.set_keep_log_file_num(2)
     options.set_max_total_wal_size(4 * MEMTABLE_BYTES)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())

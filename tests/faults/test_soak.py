@@ -1,6 +1,7 @@
 """A worker at half load for an hour: every summary exact, memory and open files as they were (`make soak`).
 
-Fresh events of fresh sites come all the time, so the state outgrows the worker's budget many times over.
+Fresh events of fresh sites come all the time, so the state outgrows the worker's budget many times over. So do its
+tables on the disk, of which each store has as many open as there are, up to a limit: they are counted apart.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from ops.topics import ensure
+from processors.store import OPEN_TABLES
 from schemas.sites import SITES
 from tests.cluster import Cluster, tree_of
 from tests.faults.case import COUNTED_S, PARTITIONS, say
@@ -39,6 +41,9 @@ class Sample(NamedTuple):
     at_s: float
     resident_mb: float
     files: int
+    """Open ones, connections and pipes included, without tables."""
+    tables: int
+    """Open tables of the state."""
 
 
 @pytest.mark.long
@@ -68,6 +73,7 @@ def test_an_hour_at_half_load_is_exact_and_takes_no_more_memory_or_files(
     middle, last = thirds(samples)[1:]
     assert mean_mb(last) <= (1 + GROWTH) * mean_mb(middle)
     assert max(sample.files for sample in last) <= max(sample.files for sample in middle) + MORE_FILES
+    assert max(sample.tables for sample in samples) <= PARTITIONS * OPEN_TABLES
 
 
 def send_for(cluster: Cluster, folder: Path, seed: int, lasts_s: float) -> Answer:
@@ -92,10 +98,11 @@ def watch(pid: int, samples: list[Sample], ended: threading.Event) -> None:
         tree = tree_of(pid)
         try:
             resident = sum(process.memory_info().rss for process in tree) / 1e6
-            files = sum(process.num_fds() for process in tree)
+            tables = sum(file.path.endswith(".sst") for process in tree for file in process.open_files())
+            files = sum(process.num_fds() for process in tree) - tables
         except psutil.NoSuchProcess:
             continue
-        samples.append(Sample(time.monotonic() - begin, resident, files))
+        samples.append(Sample(time.monotonic() - begin, resident, files, tables))
 
 
 def thirds(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
@@ -115,7 +122,9 @@ def report(samples: list[Sample], entities: int) -> list[str]:
     slope, _ = statistics.linear_regression([s.at_s for s in later], [s.resident_mb for s in later])
     means = ", ".join(f"{mean_mb(third):.0f}" for third in thirds(samples))
     files = ", ".join(str(max(sample.files for sample in third)) for third in thirds(samples))
+    tables = ", ".join(str(max(sample.tables for sample in third)) for third in thirds(samples))
     return [
         f"{samples[-1].at_s / 60:.0f} min at {RATE} records/s, {entities} sites",
-        f"resident MB by thirds {means}; slope of the last two {slope * 3600:+.1f} MB/h; most open files {files}",
+        f"resident MB by thirds {means}; slope of the last two {slope * 3600:+.1f} MB/h",
+        f"most open files {files}, and tables of the state {tables}",
     ]
