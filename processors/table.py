@@ -7,8 +7,9 @@
     await table.drain()                        # a rebalance takes them, or the process stops
 
 It knows no Faust: `processors.control` tells it what the group decided. Sends happen in threads (`TransactionLog`
-blocks); everything else happens in the loop, so no lock guards the rows. The lock of a slot keeps two things apart:
-an epoch under way, and a new fence, which would make our own epoch that of a zombie.
+blocks), and so does what a long restore has to write at its end; everything else happens in the loop, so no lock guards
+the rows. The lock of a slot keeps two things apart: an epoch under way, and a new fence, which would make our own epoch
+that of a zombie.
 
 A failure never raises out of here into the caller's machinery: it goes to ``fail`` (`watchdog.fail_stop`), for the
 reasons told there.
@@ -243,13 +244,13 @@ class PartitionTable(Generic[R]):
         with self._or_fail():
             ready = [slot for slot in self.slots.values() if slot.life.state is State.RESTORING]
             stores = {slot.number: self._open(slot) for slot in ready}
-            for store in stores.values():
-                store.write_out()
             numbers = [*stores]
-            ends, starts, changelog_ends = await asyncio.gather(
+            written = asyncio.gather(*(self._in_thread(store.write_out) for store in stores.values()))
+            ends, starts, changelog_ends, _ = await asyncio.gather(
                 self._source.log_ends(numbers),
                 self._source.log_starts(numbers),
                 self._source.changelog_ends(numbers),
+                written,
             )
             crash_points.reached("after-recovery")
             for slot in ready:

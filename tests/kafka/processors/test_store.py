@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,29 @@ def test_a_bulk_restore_is_read_as_any_other(tmp_path: Path, memory: StoreMemory
     assert (store.get(keys[6]), store.get(keys[7]), store.get(keys[8])) == (b"c", None, b"c")
     assert sum(1 for _ in store.scan(b"0", b"9")) == len(keys) - 1
     store.close()
+
+
+@pytest.mark.parametrize("then", ["served", "closed"])
+def test_a_store_that_a_thread_writes_out_is_served_and_closed_as_any_other(
+    tmp_path: Path, memory: StoreMemory, then: str
+) -> None:
+    """A rebalance may come before the thread begins, while it writes, or after."""
+    keys = [b"%06d" % number for number in range(store_module.BULK_ROWS)]
+    with ThreadPoolExecutor(1) as thread:
+        for wait_s in (0.0, 0.001, 0.01):
+            store = RocksStore.open(tmp_path / f"{wait_s}", memory)
+            for offset in range(2):
+                store.restore(dict.fromkeys(keys, b"%d" % offset), offset)
+            writing = thread.submit(store.write_out)
+            time.sleep(wait_s)
+            if then == "served":
+                store.serve()
+            else:
+                store.close()
+                store = RocksStore.open(tmp_path / f"{wait_s}", memory)
+            assert (store.offset, store.get(keys[-1])) == (1, b"1")
+            writing.result()
+            store.close()
 
 
 def test_a_store_that_is_opened_again_has_its_share_of_the_memory_and_no_more(tmp_path: Path) -> None:

@@ -446,6 +446,28 @@ def test_a_run_that_leaves_out_a_part_of_the_changelog_ends_the_process(drive: D
     assert "does not follow offset 0" in str(ended.value.__cause__)
 
 
+def test_others_have_their_turn_while_a_restore_is_written_out(drive: Drive) -> None:
+    """The other stage of a stream counts in the same loop."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.table.assign({0}, set())
+        store = bench.table.slots[0].store
+        assert store is not None
+        written, had_a_turn = store.write_out, threading.Event()
+
+        def write_out() -> None:
+            if not had_a_turn.wait(5):
+                raise StateError("nobody had a turn")
+            written()
+
+        store.write_out = write_out
+        asyncio.get_running_loop().call_later(0.01, had_a_turn.set)
+        await bench.table.activate()
+        assert bench.state() is State.ACTIVE
+
+    assert not drive(scenario).ends
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["taken", "taken and given back"])
 def test_a_rebalance_while_a_restored_partition_waits_for_an_answer_leaves_it_to_the_next_one(
     drive: Drive, again: bool
