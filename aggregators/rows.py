@@ -6,12 +6,15 @@
 >>> rows.put(b"a", b"3"); rows.delete(b"b")
 >>> rows.get(b"a"), rows.get(b"b"), list(rows.range(b"a", b"z"))
 (b'3', None, [(b'a', b'3')])
->>> rows.settled(epoch)                      # they are in the store now
+>>> rows.committed()                         # they are durable, and may go into the store
+>>> rows.unsettled == epoch
+True
+>>> rows.settled()                           # where they are now
 >>> rows.get(b"a")
 b'3'
 
-A read looks at the open epoch's rows, then at the epochs under way (newest first), then in the store. Keys that
-begin with a zero byte are the engine's.
+A read looks at the open epoch's rows, then at those of the epoch under way, at those that are committed but not in
+the store, then in the store. Keys that begin with a zero byte are the engine's.
 
 Beside the bytes, an aggregator may `keep` the object that it made of a row and ask for it again with `kept`. Kept
 objects are a cache and nothing more: whatever an object knows has been `put` before `update` returns, so the
@@ -21,7 +24,6 @@ engine may forget any of them between two batches (`Memory`).
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -119,7 +121,9 @@ class Rows:
         """Bytes of keys and values in the open epoch."""
         self._store = store
         self._dirty: dict[bytes, bytes | None] = {}
-        self._under_way: deque[Changes] = deque()
+        self._under_way: dict[bytes, bytes | None] = {}
+        self.unsettled: dict[bytes, bytes | None] = {}
+        """Committed rows that the store lacks: the newest of each key, whatever the number of epochs."""
         self.memory = memory or Memory()
         self.memory.join(self)
         self._young: dict[bytes, tuple[Any, int]] = {}
@@ -138,7 +142,7 @@ class Rows:
         dirty = self._dirty
         if key in dirty:
             return dirty[key]
-        for changes in reversed(self._under_way):
+        for changes in (self._under_way, self.unsettled):
             if key in changes:
                 return changes[key]
         return self._store.get(key)
@@ -147,7 +151,7 @@ class Rows:
         """The row at each of ``keys``, or None: `get` for a whole batch, at a fraction of what the calls would cost."""
         newest: dict[bytes, bytes | None] = {}
         asked = keys
-        for changes in (self._dirty, *reversed(self._under_way)):
+        for changes in (self._dirty, self._under_way, self.unsettled):
             here = [key for key in asked if key in changes] if changes else []
             if here:
                 newest.update(zip(here, map(changes.__getitem__, here), strict=True))
@@ -181,7 +185,7 @@ class Rows:
     def range(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """The rows of ``[start, end)`` in key order, or the last first, as they are when the iteration begins."""
         newest: dict[bytes, bytes | None] = {}
-        for changes in (*self._under_way, self._dirty):
+        for changes in (self.unsettled, self._under_way, self._dirty):
             newest.update((k, v) for k, v in changes.items() if start <= k < end)
         if not newest:
             yield from self._store.scan(start, end, reverse=reverse)
@@ -239,19 +243,23 @@ class Rows:
         return self._young_bytes + self._old_bytes
 
     def take(self) -> Changes:
-        """End the open epoch: its rows, which stay readable until `settled`."""
-        changes, self._dirty, self.dirty_bytes = self._dirty, {}, 0
-        if changes:
-            self._under_way.append(changes)
-        return changes
+        """End the open epoch: its rows, which stay readable. The one before must be `committed`."""
+        if self._under_way:
+            raise RuntimeError("an epoch's rows were taken while those of another are under way")
+        self._under_way, self._dirty, self.dirty_bytes = self._dirty, {}, 0
+        return self._under_way
 
-    def settled(self, changes: Changes) -> None:
-        """The oldest epoch under way, ``changes``, is in the store."""
-        if not changes:
-            return
-        if self._under_way[0] is not changes:
-            raise RuntimeError("epochs settle in the order in which they were taken")
-        self._under_way.popleft()
+    def committed(self) -> None:
+        """What was taken is durable, and belongs into the store."""
+        changes, self._under_way = self._under_way, {}
+        if self.unsettled:
+            self.unsettled.update(changes)
+        else:
+            self.unsettled = changes
+
+    def settled(self) -> None:
+        """The store has all of `unsettled`."""
+        self.unsettled = {}
 
     def forget_oldest(self, nbytes: int) -> int:
         """Drop objects of the old generation until ``nbytes`` are free or it is empty; how many were dropped.

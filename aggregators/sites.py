@@ -104,19 +104,12 @@ class Sites(Aggregator[SiteEvent]):
 
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """A site's totals."""
-        key = HEADS + entity.encode()
-        site: Site | None = rows.kept(key)
-        head = rows.get(key) if site is None else site.head
-        if head is None:
-            return None
-        chats, emails, visitors, operators = published(head)
-        return {
-            "site_id": entity,
-            "messages": chats,
-            "emails": emails,
-            "operators": operators,
-            "visitors": visitors,
-        }
+        return self.summaries(rows, [entity])[0]
+
+    def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
+        """`summary` of each of ``entities``."""
+        heads = rows.get_many([HEADS + entity.encode() for entity in entities])
+        return [None if head is None else _summary(entity, head) for entity, head in zip(entities, heads, strict=True)]
 
     def keys(self, rows: Rows) -> Iterator[str]:
         """All sites."""
@@ -149,3 +142,8 @@ class Sites(Aggregator[SiteEvent]):
             if ahead.any():
                 changes.refused += [(place, IN_THE_FUTURE) for place in batch.places[ahead].tolist()]
                 batch.only(~ahead)
+
+
+def _summary(entity: str, head: bytes) -> dict[str, Any]:
+    chats, emails, visitors, operators = published(head)
+    return {"site_id": entity, "messages": chats, "emails": emails, "operators": operators, "visitors": visitors}

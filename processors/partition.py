@@ -129,7 +129,8 @@ class Partition(Generic[R]):
         self._records = 0
         self._opened_at: float | None = None
         self._under_way: Epoch | None = None
-        self._unsettled: list[tuple[Epoch, int]] = []
+        self._committed_to = -1
+        """The changelog offset of the last stamp that was committed here."""
 
     # -- counting
 
@@ -275,8 +276,8 @@ class Partition(Generic[R]):
         if self._under_way is not epoch:
             raise StateError(f"{self._topic}-{self.number}: an epoch was acknowledged that is not under way")
         self._under_way = None
-        self.stamp = epoch.stamp
-        self._unsettled.append((epoch, offset))
+        self.rows.committed()
+        self.stamp, self._committed_to = epoch.stamp, offset
         counters = self.counters
         counters.records += epoch.records
         counters.epochs += 1
@@ -289,19 +290,16 @@ class Partition(Generic[R]):
         """The source offset up to which all is durable: with nothing open, also past markers that hold no record."""
         return self.position if self._opened_at is None and self._under_way is None else self.stamp.offset
 
+    @property
+    def unsettled(self) -> int:
+        """How many committed rows the store lacks."""
+        return len(self.rows.unsettled)
+
     def settle(self) -> None:
-        """Write the committed epochs into the store, in one batch."""
-        unsettled, self._unsettled = self._unsettled, []
-        if not unsettled:
-            return
-        rows: dict[bytes, bytes | None] = {}
-        for epoch, _ in unsettled:
-            rows.update(epoch.rows)
-        last, offset = unsettled[-1]
-        rows[STAMP_KEY] = last.stamp.encode()
-        self.store.write(rows, offset)
-        for epoch, _ in unsettled:
-            self.rows.settled(epoch.rows)
+        """Write the committed rows into the store, in one batch."""
+        if self._committed_to > self.store.offset:
+            self.store.write({**self.rows.unsettled, STAMP_KEY: self.stamp.encode()}, self._committed_to)
+            self.rows.settled()
 
 
 def start_position(

@@ -61,9 +61,10 @@ class Cost:
             self.profile.disable()
         self.events += len(batch)
         self.row_bytes += rows.dirty_bytes
-        epoch = rows.take()
-        store.write(epoch)
-        rows.settled(epoch)
+        rows.take()
+        rows.committed()
+        store.write(rows.unsettled)
+        rows.settled()
 
     def __str__(self) -> str:
         return (

@@ -70,9 +70,10 @@ def count(records: Sequence[Render], cuts: Sequence[int] = (), counting: Countin
     borders = [0, *sorted(cut for cut in set(cuts) if cut < len(records)), len(records)]
     for first, last in pairwise(borders):
         entities.update(renders.update(rows, Batch(records[first:last], ())).entities)
-        epoch = rows.take()
-        store.write(epoch)
-        rows.settled(epoch)
+        rows.take()
+        rows.committed()
+        store.write(rows.unsettled)
+        rows.settled()
         rows.forget_all()
     return {entity: share for entity in entities if (share := renders.summary(rows, entity)) is not None}
 

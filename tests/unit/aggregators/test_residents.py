@@ -104,9 +104,10 @@ def test_tables_made_anew_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
             naive.count(record)
         for site in sites.update(rows, Batch(records, ())).entities:
             assert sites.summary(rows, site) == naive.summary(site)
-        epoch = rows.take()
-        store.write(epoch)
-        rows.settled(epoch)
+        rows.take()
+        rows.committed()
+        store.write(rows.unsettled)
+        rows.settled()
         memory.shrink()
         tables: Any = Residents.of(rows)
         generations.add((tables.seen.generation, tables.numbering.generation))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aggregators.rows import Changes, Memory, MemoryStore, Rows
+from aggregators.rows import Memory, MemoryStore, Rows
 
 KEYS = st.binary(min_size=1, max_size=2).filter(lambda key: key[0] in b"abc") | st.sampled_from([b"a", b"b", b"c"])
 VALUES = st.binary(max_size=4)
@@ -20,11 +20,11 @@ class RowsAsDict(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = MemoryStore()
-        self.rows = Rows(self.store)
+        self.stored = MemoryStore()
+        self.rows = Rows(self.stored)
         self.model: dict[bytes, bytes] = {}
         self.open: dict[bytes, bytes | None] = {}
-        self.under_way: list[Changes] = []
+        self.taken = False
 
     @rule(key=KEYS, value=VALUES)
     def put(self, key: bytes, value: bytes) -> None:
@@ -49,21 +49,24 @@ class RowsAsDict(RuleBasedStateMachine):
                 self.model[key] = value
         self.open |= rows
 
+    @precondition(lambda self: not self.taken)
     @rule()
     def end_epoch(self) -> None:
-        changes = self.rows.take()
-        assert dict(changes) == self.open
-        self.open = {}
-        if changes:
-            self.under_way.append(changes)
+        assert dict(self.rows.take()) == self.open
+        self.open, self.taken = {}, True
 
-    @precondition(lambda self: self.under_way)
+    @precondition(lambda self: self.taken)
+    @rule()
+    def commit(self) -> None:
+        self.rows.committed()
+        self.taken = False
+
     @rule(settle=st.booleans())
-    def store_an_epoch(self, settle: bool) -> None:
+    def store(self, settle: bool) -> None:
         """The store is written first; a read between the two sees the same."""
-        self.store.write(self.under_way[0])
+        self.stored.write(self.rows.unsettled)
         if settle:
-            self.rows.settled(self.under_way.pop(0))
+            self.rows.settled()
 
     @rule(key=KEYS)
     def get(self, key: bytes) -> None:
@@ -144,17 +147,20 @@ class KeptObjects(RuleBasedStateMachine):
 TestKeptObjects = KeptObjects.TestCase
 
 
-def test_epochs_settle_in_the_order_in_which_they_were_taken() -> None:
+def test_what_is_not_committed_does_not_reach_the_store() -> None:
     """The store must be a prefix of the changelog at every moment."""
     rows = Rows(MemoryStore())
     rows.put(b"a", b"1")
-    first = rows.take()
+    rows.take()
+    rows.committed()
     rows.put(b"a", b"2")
-    second = rows.take()
-    with pytest.raises(RuntimeError, match="in the order"):
-        rows.settled(second)
-    rows.settled(first)
-    rows.settled(second)
+    rows.put(b"b", b"2")
+    rows.take()
+    assert rows.unsettled == {b"a": b"1"}
+    with pytest.raises(RuntimeError, match="another are under way"):
+        rows.take()
+    rows.settled()
+    assert (rows.unsettled, rows.get(b"a"), rows.get(b"b")) == ({}, b"2", b"2")
 
 
 def test_the_budget_takes_from_the_partition_that_holds_most() -> None:

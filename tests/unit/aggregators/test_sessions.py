@@ -121,9 +121,10 @@ def test_who_changes_a_session_and_when_it_ends_to_the_millisecond(after: list[S
 
 
 def end_epoch(rows: Rows, store: MemoryStore) -> None:
-    epoch = rows.take()
-    store.write(epoch)
-    rows.settled(epoch)
+    rows.take()
+    rows.committed()
+    store.write(rows.unsettled)
+    rows.settled()
 
 
 @given(runs=RUNS, retention=st.none() | st.sampled_from([1, 60_000, 71_234]), forgets=st.randoms(use_true_random=False))

@@ -67,9 +67,10 @@ def one_content(records: list[SiteEvent]) -> list[SiteEvent]:
 def count(aggregator: Sites, rows: Rows, store: MemoryStore, records: list[SiteEvent]) -> list[tuple[int, str]]:
     """Count one batch and end the epoch."""
     changes = aggregator.update(rows, Batch(records, [0] * len(records)))
-    epoch = rows.take()
-    store.write(epoch)
-    rows.settled(epoch)
+    rows.take()
+    rows.committed()
+    store.write(rows.unsettled)
+    rows.settled()
     return changes.refused
 
 
@@ -234,8 +235,9 @@ def test_no_row_grows_with_a_sites_history() -> None:
             )
         sites.update(rows, Batch(records, [0] * 200))
         written += rows.dirty_bytes
-        epoch = rows.take()
-        store.write(epoch)
-        rows.settled(epoch)
+        rows.take()
+        rows.committed()
+        store.write(rows.unsettled)
+        rows.settled()
     assert max(map(len, store.values())) < 70_000
     assert written < 20_000 * 600
