@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# Whatever a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests run there, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("house", max_examples=50, deadline=None, print_blob=True)
 settings.load_profile("house")
