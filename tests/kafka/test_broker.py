@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +90,20 @@ def test_a_broker_is_started_found_and_stopped_by_its_data_directory_alone(tmp_p
     assert run(data, "stop").returncode == 0
 
 
+@contextmanager
+def begun(words: Sequence[str]) -> Generator[subprocess.Popen[str]]:
+    """A command that goes on until the test ends it, and not beyond the test."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_an_interrupt_stops_a_foreground_broker(tmp_path: Path) -> None:
     """Ctrl-C is exit 130, and the broker is gone."""
     words = program(tmp_path, "start", "--foreground", "--port", str(free_port()))
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with begun(words) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("127.0.0.1:")
         process.send_signal(signal.SIGINT)
@@ -103,7 +115,7 @@ def test_a_termination_in_the_middle_of_a_start_leaves_nothing_running(tmp_path:
     """A supervisor may change its mind before the broker is ready; that is a clean end, too."""
     record = Home(tmp_path).record
     words = program(tmp_path, "start", "--foreground", "--port", str(free_port()))
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with begun(words) as process:
         until(record.exists, "the start of the JVM")
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -216,7 +228,7 @@ def test_a_followed_log_goes_on_after_its_rotation(tmp_path: Path) -> None:
     home.logs.mkdir(parents=True)
     home.server_log.write_bytes(b"first\n")
     words = program(tmp_path, "logs", "--follow")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with begun(words) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "first\n"
         with home.server_log.open("ab") as log:
