@@ -80,10 +80,7 @@ def outcome(
         changes = aggregator.update(rows, _taken_in(aggregator, batch) if number % 2 else batch)
         entities.update(changes.entities)
         done.refused += [(first + index, reason) for index, reason in changes.refused]
-        rows.take()
-        rows.committed()
-        store.write(rows.unsettled)
-        rows.settled()
+        store.end_epoch(rows)
         if forget:
             rows.forget_all()
     done.summaries = {entity: aggregator.summary(rows, entity) for entity in entities}

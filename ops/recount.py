@@ -99,7 +99,4 @@ class Recount:
         self.refused += len(changes.refused) + len(decoded.bad)
         self._entities.update(changes.entities)
         self._published.update(changes.published)
-        self._rows.take()
-        self._rows.committed()
-        self._store.write(self._rows.unsettled)
-        self._rows.settled()
+        self._store.end_epoch(self._rows)

@@ -290,11 +290,6 @@ class Partition(Generic[R]):
         """The source offset up to which all is durable: with nothing open, also past markers that hold no record."""
         return self.position if self._opened_at is None and self._under_way is None else self.stamp.offset
 
-    @property
-    def unsettled(self) -> int:
-        """How many committed rows the store lacks."""
-        return len(self.rows.unsettled)
-
     def settle(self) -> None:
         """Write the committed rows into the store, in one batch."""
         if self._committed_to > self.store.offset:

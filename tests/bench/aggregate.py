@@ -61,10 +61,7 @@ class Cost:
             self.profile.disable()
         self.events += len(batch)
         self.row_bytes += rows.dirty_bytes
-        rows.take()
-        rows.committed()
-        store.write(rows.unsettled)
-        rows.settled()
+        store.end_epoch(rows)
 
     def __str__(self) -> str:
         return (

@@ -70,10 +70,7 @@ def count(records: Sequence[Render], cuts: Sequence[int] = (), counting: Countin
     borders = [0, *sorted(cut for cut in set(cuts) if cut < len(records)), len(records)]
     for first, last in pairwise(borders):
         entities.update(renders.update(rows, Batch(records[first:last], ())).entities)
-        rows.take()
-        rows.committed()
-        store.write(rows.unsettled)
-        rows.settled()
+        store.end_epoch(rows)
         rows.forget_all()
     return {entity: share for entity in entities if (share := renders.summary(rows, entity)) is not None}
 

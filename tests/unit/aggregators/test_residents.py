@@ -104,10 +104,7 @@ def test_tables_made_anew_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
             naive.count(record)
         for site in sites.update(rows, Batch(records, ())).entities:
             assert sites.summary(rows, site) == naive.summary(site)
-        rows.take()
-        rows.committed()
-        store.write(rows.unsettled)
-        rows.settled()
+        store.end_epoch(rows)
         memory.shrink()
         tables: Any = Residents.of(rows)
         generations.add((tables.seen.generation, tables.numbering.generation))

@@ -120,13 +120,6 @@ def test_who_changes_a_session_and_when_it_ends_to_the_millisecond(after: list[S
     assert seen[0][0] == touched
 
 
-def end_epoch(rows: Rows, store: MemoryStore) -> None:
-    rows.take()
-    rows.committed()
-    store.write(rows.unsettled)
-    rows.settled()
-
-
 @given(runs=RUNS, retention=st.none() | st.sampled_from([1, 60_000, 71_234]), forgets=st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
 def test_every_summary_and_report_is_the_references(
@@ -139,7 +132,7 @@ def test_every_summary_and_report_is_the_references(
     for run in runs:
         changes = sessions.update(rows, Batch(run, []))
         assert changes.refused == [(at, reason) for at, one in enumerate(run) if (reason := naive.count(one))]
-        end_epoch(rows, store)
+        store.end_epoch(rows)
         if forgets.random() < 0.3:
             rows.memory.shrink()
         known = set(sessions.keys(rows))
@@ -194,7 +187,7 @@ def counted(*run: SessionRecord, **more: Any) -> tuple[Sessions, Rows, list[tupl
     sessions, store = Sessions(Counting(**{"max_ahead_ms": 0, **more})), MemoryStore()
     rows = Rows(store)
     changes = sessions.update(rows, Batch(run, [0] * len(run)))
-    end_epoch(rows, store)
+    store.end_epoch(rows)
     return sessions, rows, changes.refused
 
 
@@ -256,9 +249,9 @@ def test_retention_removes_a_session_with_a_tombstone() -> None:
     sessions, store = Sessions(Counting(max_ahead_ms=0, retention_ms=86_400_000)), MemoryStore()
     rows = Rows(store)
     sessions.update(rows, Batch([sample(0, 0.5)], []))
-    end_epoch(rows, store)
+    store.end_epoch(rows)
     changes = sessions.update(rows, Batch([sample(86_460_000, 0.5, "b")], []))
-    end_epoch(rows, store)
+    store.end_epoch(rows)
     assert sorted(changes.entities) == ["a", "b"]
     assert sessions.summary(rows, "a") is None
     assert not [key for key in store if key.endswith(b"a")]
@@ -286,7 +279,7 @@ def test_a_peak_that_falls_gives_way_to_the_highest_one_that_is_folded() -> None
     peaks: list[float] = []
     for record in (sample(0, 0.5, state="login"), sample(100_000, 0.75, state="sync"), sample(100_001, 0.0)):
         sessions.update(rows, Batch([record], []))
-        end_epoch(rows, store)
+        store.end_epoch(rows)
         peaks.append(sessions.view(rows, "a", "report", {})["peak"])
     assert peaks == [0.5, 0.75, 0.5]
     assert sessions.view(rows, "a", "report", {})["dimensions"]["state"] == "login"
@@ -375,6 +368,6 @@ def test_a_batch_costs_what_is_new_in_it(monkeypatch: pytest.MonkeyPatch) -> Non
     for start in range(0, 20_000_000, 5_000):
         sessions.update(rows, Batch([sample(start + ms, 0.25) for ms in range(0, 5_000, 1_000)], []))
         written.append(rows.dirty_bytes)
-        end_epoch(rows, store)
+        store.end_epoch(rows)
     assert max(written[-200:]) < max(written[200:400]) + 16
     assert len([key for key in store if key.startswith(ALIVE)]) == 1

@@ -67,10 +67,7 @@ def one_content(records: list[SiteEvent]) -> list[SiteEvent]:
 def count(aggregator: Sites, rows: Rows, store: MemoryStore, records: list[SiteEvent]) -> list[tuple[int, str]]:
     """Count one batch and end the epoch."""
     changes = aggregator.update(rows, Batch(records, [0] * len(records)))
-    rows.take()
-    rows.committed()
-    store.write(rows.unsettled)
-    rows.settled()
+    store.end_epoch(rows)
     return changes.refused
 
 
@@ -235,9 +232,6 @@ def test_no_row_grows_with_a_sites_history() -> None:
             )
         sites.update(rows, Batch(records, [0] * 200))
         written += rows.dirty_bytes
-        rows.take()
-        rows.committed()
-        store.write(rows.unsettled)
-        rows.settled()
+        store.end_epoch(rows)
     assert max(map(len, store.values())) < 70_000
     assert written < 20_000 * 600

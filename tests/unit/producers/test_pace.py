@@ -19,6 +19,15 @@ class Clock:
         return self.now
 
 
+def asked(pace: Pace, clock: Clock, times: int, every_s: float) -> list[int]:
+    """What it lets go when it is asked so often."""
+    let_go: list[int] = []
+    for _ in range(times):
+        let_go.append(pace.due(1000))
+        clock.now += every_s
+    return let_go
+
+
 @pytest.mark.parametrize("rate", [0.5, 7, 1000, 300_000])
 def test_a_rate_is_kept_over_any_time(rate: float) -> None:
     """After t seconds of asking often, rate · t and one have been let go."""
@@ -34,22 +43,13 @@ def test_a_rate_is_kept_over_any_time(rate: float) -> None:
 def test_they_are_spread_over_the_second() -> None:
     """At 100 a second one goes every 10 ms, not a hundred at once."""
     clock = Clock()
-    pace = Pace(100, clock)
-    let_go: list[int] = []
-    for _ in range(10):
-        let_go.append(pace.due(1000))
-        clock.now += 0.01 + 1e-9
-    assert let_go == [1] * 10
+    assert asked(Pace(100, clock), clock, 10, 0.01 + 1e-9) == [1] * 10
 
 
 def test_many_a_second_go_some_at_once() -> None:
     """However often it is asked, 20,000 a second are not 20,000 calls, and the next grain is never far."""
     clock = Clock()
-    pace = Pace(20_000, clock)
-    let_go: list[int] = []
-    for _ in range(10_000):
-        let_go.append(pace.due(1000))
-        clock.now += 0.0001
+    let_go = asked(Pace(20_000, clock), clock, 10_000, 0.0001)
     assert sum(map(bool, let_go)) <= 1 / GRAIN_S + 1
     assert sum(let_go) >= 20_000 * (1 - GRAIN_S) - 1
 
