@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from ops import console
 from ops.suggest import did_you_mean
 from schemas.errors import BrokerUnreachable, StreamgaugeError, UsageError
+from schemas.outage import Clock, passes, ride_out
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, KafkaException
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 """How long a command waits at its start for a broker to answer."""
 FIRST_ASK_S = 1.0
-OUTAGE_S = 60.0
-"""And how long it then waits for one that restarts, or is overloaded."""
-AGAIN_S = 0.1
 
 T = TypeVar("T")
 
@@ -84,12 +82,12 @@ def connect(kafka: Mapping[str, str], seconds: float = ANSWER_S) -> AdminClient:
                 raise BrokerUnreachable(brokers, seconds, _detail(seen) or _silence(brokers)) from error
 
 
-def answered(ask: Callable[[], T], clock: Callable[[], float] = time.monotonic) -> T:
+def answered(ask: Callable[[], T], clock: Clock = time) -> T:
     """What a cluster that was connected to answers; while it is away, or has no time, it is asked again.
 
     Args:
         ask: the question; it limits how long it waits for one answer.
-        clock: in seconds.
+        clock: the module `time`.
 
     Raises:
         StreamgaugeError: no answer within `OUTAGE_S`.
@@ -97,18 +95,12 @@ def answered(ask: Callable[[], T], clock: Callable[[], float] = time.monotonic) 
     """
     from confluent_kafka import KafkaException
 
-    from sinks.committed import passes
-
-    deadline = clock() + OUTAGE_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if not passes(error.args[0]):
-                raise
-            if clock() > deadline:
-                raise translate(error) from error
-        time.sleep(AGAIN_S)
+    try:
+        return ride_out(ask, KafkaException, clock)
+    except KafkaException as error:
+        if passes(error.args[0]):
+            raise translate(error) from error
+        raise
 
 
 def translate(error: KafkaException) -> StreamgaugeError:

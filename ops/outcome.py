@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ops import console
+from ops.kafka import translate
 from ops.settings import Settings
 from schemas.errors import StreamgaugeError
 
@@ -59,6 +60,8 @@ def run(work: Callable[[], None], publisher: Publisher, interrupt: Interrupt) ->
 
 def wait(processed: Processed, publisher: Publisher, interrupt: Interrupt, timeout_s: float, outcome: Outcome) -> None:
     """Wait for a worker, and count what it rejected as rejected."""
+    from confluent_kafka import KafkaException
+
     total = sum(last - first for stretches in publisher.spans.values() for first, last in stretches)
 
     def tick(behind: int) -> bool:
@@ -67,14 +70,16 @@ def wait(processed: Processed, publisher: Publisher, interrupt: Interrupt, timeo
 
     with console.Progress("waiting for the worker", total, "records") as progress:
         try:
-            done = processed.wait(publisher.spans, timeout_s, tick)
+            if not processed.wait(publisher.spans, timeout_s, tick):
+                outcome.interrupted = True
+                return
+            count, letters = processed.rejected(publisher.spans)
         except StreamgaugeError as error:
             outcome.failure = error
             return
-    if not done:
-        outcome.interrupted = True
-        return
-    count, letters = processed.rejected(publisher.spans)
+        except KafkaException as error:
+            outcome.failure = translate(error)
+            return
     outcome.accepted -= count
     outcome.rejected += count
     outcome.letters += letters

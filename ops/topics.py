@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.kafka import answered, connect
 from schemas.errors import StreamgaugeError, TopicMismatch
+from schemas.outage import passes
 from schemas.wire import BATCH_BYTES, DEFAULT_PARTITIONS, WORKERS, merge_topics
 
 if TYPE_CHECKING:
@@ -261,8 +262,6 @@ def _create(admin: AdminClient, topics: list[Topic], count: int, replication: in
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import NewTopic
 
-    from sinks.committed import passes
-
     news = [NewTopic(t.name, t.partitions or count, replication, config=dict(t.config)) for t in topics]
     made: set[str] = set()
 
@@ -291,7 +290,7 @@ def _await_leaders(
     """
     from confluent_kafka import KafkaException
 
-    from sinks.committed import committed_spans, passes
+    from sinks.committed import committed_spans
 
     deadline = clock() + _VISIBLE_S
     while True:

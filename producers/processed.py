@@ -16,9 +16,9 @@ the summaries, it must come to the end of the partials before that, in the same 
 from __future__ import annotations
 
 import logging
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from time import monotonic, sleep
 from typing import Any
 
 import orjson
@@ -35,6 +35,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # pyright: ignore[rep
 from producers.newest import Newest
 from producers.publisher import LETTERS_SHOWN, Letter, Spans
 from schemas.errors import StreamgaugeError
+from schemas.outage import passes, ride_out
 from schemas.wire import (
     LETTER_FILE,
     LETTER_LINE,
@@ -50,8 +51,6 @@ ASK_S = 0.1
 """How often the group's progress is asked for."""
 ANSWER_S = 10.0
 """How long one answer of the broker may take."""
-OUTAGE_S = 60.0
-"""And how long it may be away where nobody gave a time-out."""
 
 _ALL = IsolationLevel.READ_UNCOMMITTED
 _COMMITTED = IsolationLevel.READ_COMMITTED
@@ -69,7 +68,7 @@ class Processed:
         logger: where librdkafka's own lines go.
 
     Raises:
-        KafkaException: the broker does not answer.
+        KafkaException: the broker does not answer, or refuses.
     """
 
     def __init__(self, kafka: Mapping[str, str], topics: Topics, logger: logging.Logger) -> None:
@@ -100,8 +99,9 @@ class Processed:
 
         Raises:
             StreamgaugeError: the time is over.
+            KafkaException: a refusal, which waiting would not change.
         """
-        deadline = monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s
         wanted = {partition: stretches[-1][1] for partition, stretches in spans.items()}
         behind = sum(_below(stretches, stretches[-1][1]) for stretches in spans.values())
         partials: Ends | None = None
@@ -119,19 +119,24 @@ class Processed:
                     ends = {end: at for topic in self._written for end, at in self._ends(topic, _ALL).items()}
                 if ends is not None and self._readable(ends):
                     return True
-            except KafkaException:
-                pass  # a broker that is away comes back, or the time is over
+            except KafkaException as error:
+                if not passes(error.args[0]):
+                    raise  # a broker that is away comes back, or the time is over
             if not tick(behind):
                 return False
-            if monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise StreamgaugeError(
                     f"{behind} of the records sent were not counted within {timeout_s:g} s; they are kept in the topic "
                     f"{self._topics.input}. Does a worker run, and does it get on (streamgauge status)?"
                 )
-            sleep(ASK_S)
+            time.sleep(ASK_S)
 
     def rejected(self, spans: Spans) -> tuple[int, list[Letter]]:
-        """The dead letters that workers wrote of records at ``spans``: how many, and the first `LETTERS_SHOWN`."""
+        """The dead letters that workers wrote of records at ``spans``: how many, and the first `LETTERS_SHOWN`.
+
+        Raises:
+            KafkaException: the broker does not answer, or refuses.
+        """
         consumer = Consumer(
             {
                 **self._kafka,
@@ -154,6 +159,8 @@ class Processed:
                     if error is not None:
                         if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                             unread.discard(_place(message))
+                        elif not passes(error):
+                            raise KafkaException(error)
                         continue
                     if (message.offset() or 0) + 1 >= ends[_place(message)]:
                         unread.discard(_place(message))  # others may go on writing, so that no end is ever seen
@@ -209,19 +216,14 @@ class Processed:
 
     def _letters_end(self) -> Ends:
         """Where dead letters end. A cluster whose leaders move is asked again, for `wait` is not there to do so."""
-        deadline = monotonic() + OUTAGE_S
-        while True:
-            try:
-                return self._ends(self._topics.dead_letters, _ALL)
-            except KafkaException:
-                if monotonic() > deadline:
-                    raise
-            sleep(ASK_S)
+        return ride_out(lambda: self._ends(self._topics.dead_letters, _ALL), KafkaException, time)
 
     def _ends(self, topic: str, isolation: IsolationLevel) -> Ends:
         """The ends of a topic's partitions."""
-        partitions = self._admin.list_topics(topic, timeout=ANSWER_S).topics[topic].partitions
-        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}
+        found = self._admin.list_topics(topic, timeout=ANSWER_S).topics[topic]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in found.partitions}
         answers = self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=ANSWER_S)
         return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
 

@@ -16,6 +16,7 @@ end is reached by position, never by counting records.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +26,8 @@ from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.outage import ride_out
 
 BATCH = 10_000
 """Records taken from librdkafka at once: a call costs as much as some hundred records."""
@@ -54,38 +57,31 @@ def committed_spans(admin: AdminClient, topics: Mapping[str, int]) -> dict[Place
 
     Raises:
         KafkaException: a partition did not say within some 15 s; one whose leader is moving, or that was made this
-            moment, is asked again, and so is a broker that is away (`passes`).
+            moment, is asked again, and so is a broker that is away (`schemas.outage`).
     """
     places = [TopicPartition(topic, partition) for topic, count in topics.items() for partition in range(count)]
     if not places:
         return {}
-    deadline, pause_s = time.monotonic() + ANSWER_S, 0.1
-    while True:
-        try:
-            first = admin.list_offsets(
-                dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())), request_timeout=ANSWER_S
-            )
-            last = admin.list_offsets(
-                dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.latest())),
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=ANSWER_S,
-            )
-            return {
-                (place.topic, place.partition): Span(first[place].result().offset, last[place].result().offset)
-                for place in places
-            }
-        except KafkaException as error:
-            if time.monotonic() > deadline or not passes(error.args[0]):
-                raise
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, 1.0)
-        with suppress(KafkaException):
-            admin.list_topics(timeout=LOOK_S)  # else the client believes the leaders that it knew
+    tries = itertools.count()
 
+    def ask() -> dict[Place, Span]:
+        if next(tries):
+            with suppress(KafkaException):
+                admin.list_topics(timeout=LOOK_S)  # else the client believes the leaders that it knew
+        first = admin.list_offsets(
+            dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.earliest())), request_timeout=ANSWER_S
+        )
+        last = admin.list_offsets(
+            dict.fromkeys(places, cast("OffsetSpec", OffsetSpec.latest())),
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=ANSWER_S,
+        )
+        return {
+            (place.topic, place.partition): Span(first[place].result().offset, last[place].result().offset)
+            for place in places
+        }
 
-def passes(error: KafkaError) -> bool:
-    """Whether a cluster that answers ``error`` will soon answer otherwise: it makes or moves partitions, or is away."""
-    return error.retriable() or error.code() in _PASSING
+    return ride_out(ask, KafkaException, time, ANSWER_S)
 
 
 class CommittedReader:
@@ -185,18 +181,6 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     return cast("list[tuple[str, bytes | None]]", message.headers() or [])
 
 
-_PASSING = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_LEADER_EPOCH,  # the answer of a broker that was killed before it wrote its last one down
-        KafkaError.FENCED_LEADER_EPOCH,  # the answer of a leader that was elected after we asked who leads
-        KafkaError.UNKNOWN_TOPIC_OR_PART,  # the answer of a broker that has not heard of the topic yet
-        KafkaError._NOENT,  # the client's own, where no partition has a leader
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-    }
-)
 _FINAL = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,

@@ -110,6 +110,42 @@ def test_a_leader_that_moves_before_the_first_record_or_behind_the_last_is_asked
     assert len(asked) == 4
 
 
+def test_a_refusal_is_told_at_once_before_the_first_record_and_behind_the_last(
+    kafka: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is given a right by waiting."""
+    refused: list[object] = []
+
+    class Refusing(AdminClient):
+        def list_offsets(self, *words: Any, **options: Any) -> Any:
+            answers: dict[Any, Any] = super().list_offsets(*words, **options)
+            refused.append(answers)
+            refusal: Future[Any] = Future()
+            refusal.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)))
+            return dict.fromkeys(answers, refusal)
+
+    ensure(kafka, ITEMS, partitions=1)
+    commit(kafka, ITEMS.topics.app, ITEMS.topics.input, 9)
+    waiting = Processed(kafka, ITEMS.topics, logging.getLogger("test"))
+    waiting._admin = Refusing(kafka)  # pyright: ignore[reportPrivateUsage] - the right is lost meanwhile
+    with pytest.raises(KafkaException, match="authorization"):
+        waiting.wait({0: [[0, 2]]}, PATIENCE_S, lambda _: True)
+    with pytest.raises(KafkaException, match="authorization"):
+        waiting.rejected({})
+    monkeypatch.setattr(processed_module, "AdminClient", Refusing)
+    with pytest.raises(KafkaException, match="authorization"):
+        Processed(kafka, ITEMS.topics, logging.getLogger("test"))
+    assert len(refused) == 3
+
+
+def test_a_topic_of_letters_that_there_is_not_is_said_by_its_error(kafka: dict[str, Any]) -> None:
+    """A list without partitions would be asked about nothing."""
+    ensure(kafka, ITEMS, partitions=1)
+    lost = ITEMS.topics._replace(dead_letters="not a name")
+    with pytest.raises(KafkaException, match=r"(?i)topic"):
+        Processed(kafka, lost, logging.getLogger("test"))
+
+
 def stamp(offset: int) -> bytes:
     """A stamp's row, as the engine writes it."""
     return Stamp(offset, 1).encode()
