@@ -102,6 +102,16 @@ class Aggregator(ABC, Generic[R]):
     """So many records make a batch, however soon. Where a batch costs by its entities, a backlog is cut coarsely; where
     each record changes rows of its own, all of them are in memory until they are committed, and less is cheaper."""
 
+    def __init_subclass__(cls, **words: Any) -> None:
+        """Refuse a class that would ask `summary` for `summaries`, and that for `summary`, without an end.
+
+        Raises:
+            TypeError: it defines neither.
+        """
+        super().__init_subclass__(**words)
+        if cls.summary is Aggregator[Any].summary and cls.summaries is Aggregator[Any].summaries:
+            raise TypeError(f"{cls.__name__} must define summary, or summaries: what is published of an entity")
+
     @abstractmethod
     def update(self, rows: Rows, batch: Batch[R]) -> Changes:
         """Count ``batch``. When it returns, all it did is in ``rows``."""
@@ -110,12 +120,13 @@ class Aggregator(ABC, Generic[R]):
         """What takes in the records of a batch, to be its `Batch.columns`; None: they are wanted as they are."""
         return None
 
-    @abstractmethod
     def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
         """The summary of ``entity`` without its ``revision``, as it is published; None removes it (a tombstone).
 
-        Where entities cut across keys (``Schema.merges``): this partition's share of it, absolute.
+        Where entities cut across keys (``Schema.merges``): this partition's share of it, absolute. An aggregator
+        defines this, or `summaries`, or both.
         """
+        return self.summaries(rows, [entity])[0]
 
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
         """`summary` of each of ``entities``; for an aggregator that has a cheaper way for many."""

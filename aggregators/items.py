@@ -58,12 +58,8 @@ class Items(Aggregator[Item]):
         rows.change({k: b"%d" % (int(old or 0) + more) for k, old, more in zip(keys, stored, counts, strict=True)})
         return Changes(entities, fresh.refused)
 
-    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
-        """This partition's share of a food or a category."""
-        return self.summaries(rows, [entity])[0]
-
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
-        """`summary` of each of ``entities``."""
+        """This partition's share of each food or category."""
         counts = rows.get_many([entity.encode() for entity in entities])
         return [
             None if count is None else _summary(entity, int(count))

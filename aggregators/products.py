@@ -88,12 +88,8 @@ class Products(Aggregator[Product]):
         rows.change({key: b"%d" % count if count else None for key, count in zip(keys, counts, strict=True)})
         return names
 
-    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
-        """How many pairs of this partition have the name; None when none has."""
-        return self.summaries(rows, [entity])[0]
-
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
-        """`summary` of each of ``entities``."""
+        """How many pairs of this partition have each name; None where none has."""
         counts = rows.get_many([_NAME + entity.encode() for entity in entities])
         return [None if count is None else {"count": int(count)} for count in counts]
 

@@ -102,12 +102,8 @@ class Sites(Aggregator[SiteEvent]):
         tally.put(rows, floors)
         changes.entities = visit.batch.site_ids
 
-    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
-        """A site's totals."""
-        return self.summaries(rows, [entity])[0]
-
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
-        """`summary` of each of ``entities``."""
+        """The totals of each site."""
         heads = rows.get_many([HEADS + entity.encode() for entity in entities])
         return [None if head is None else _summary(entity, head) for entity, head in zip(entities, heads, strict=True)]
 

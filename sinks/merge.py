@@ -79,12 +79,8 @@ class Merge(Aggregator[Partial]):
         rows.change(dict(zip(map(_key, changed), map(_encode, ordered), strict=True)))
         return Changes(list(changed), refused)
 
-    def summary(self, rows: Rows, entity: str) -> dict[str, Any] | None:
-        """The merged summary; None when no source has a share any more."""
-        return self.summaries(rows, [entity])[0]
-
     def summaries(self, rows: Rows, entities: Sequence[str]) -> list[dict[str, Any] | None]:
-        """`summary` of each of ``entities``."""
+        """The merged summaries; None where no source has a share any more."""
         merge, merged = self._stream.merge, list[dict[str, Any] | None]()
         for entity, row in zip(entities, self._rows_of(rows, entities), strict=True):
             shares = [share for _, share in row.values() if share is not None] if row else []
