@@ -15,47 +15,33 @@ committed summaries has got is the right answer, site for site; an engine that d
 
 from __future__ import annotations
 
-import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic  # where its stubs have it
-
-from ops.topics import ensure
 from tests.bench.cases import SITES_COUNT, Bench, split_table
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, core, module
 from tests.bench.peers.answer import Loader
-from tests.bench.peers.engines import COMMIT_S, ENGINES, Engine, Job, plugged_in
-from tests.bench.peers.install import Unavailable
+from tests.bench.peers.engines import COMMIT_S, ENGINES, Engine, plugged_in
+from tests.bench.peers.jobs import END_LIMIT_S, PARTITIONS, Jobs, jobs, telling
 from tests.bench.peers.ours.streamgauge_visitors import SCHEMA
 from tests.bench.peers.picture import Bar, bars
 from tests.bench.peers.reader import Reader
-from tests.bench.peers.running import Running, Wrong
-from tests.cluster import Cluster
+from tests.bench.peers.running import Running, Wrong, until
 
-PARTITIONS = 4
 START = 1_000
 TRICKLE_RATE = 200.0
 ENOUGH = 400_000
 """Events there are at least: a trickle that dried up would look like an engine that stands still."""
 STEADY_S = 3.0
-LOOK_EVERY_S = 0.02
 COUNT_LIMIT_S = 900.0
 KILL_LIMIT_S = 90.0
-END_LIMIT_S = 30.0
 IN_FLIGHT_S = 0.1
 """After a process was killed, the broker still takes in what it had sent."""
-GONE_S = 30.0
-STAMPED = {"message.timestamp.type": "LogAppendTime"}
-"""Engines give a summary the time of the event, or their own; when it was appended, the broker knows."""
 
 
 @dataclass
@@ -84,22 +70,17 @@ class Found:
 
 
 class Comparison:
-    """A broker with the topics of the job, and the engines one after the other.
+    """One topic of events, and the engines one after the other.
 
     Args:
-        cluster: the broker.
-        folder: for the engines' states and logs.
+        broker: where all of it happens.
         path: the events.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, path: Path) -> None:
-        self._kafka = cluster.kafka
-        self._folder = folder
-        self._runs = 0
-        self._admin = AdminClient({**self._kafka, "log_level": "0"})
-        self._create_ours()
+    def __init__(self, broker: Jobs, path: Path) -> None:
+        self._broker = broker
         with core(measured=False):
-            self.loader = Loader(self._kafka, path, SCHEMA.topics.input, PARTITIONS)
+            self.loader = Loader(broker.kafka, path, SCHEMA.topics.input, PARTITIONS)
 
     def load_up_to(self, events: int) -> None:
         """Let the topic hold so many events."""
@@ -118,18 +99,13 @@ class Comparison:
             Wrong: they never were, or what came last was not.
             Unavailable: it cannot be run here.
         """
-        with self._job(engine) as (job, log):
-            with self._reading(job) as reader, Running(engine, job, log) as running:
+        with self._broker.job(engine) as (job, log):
+            with self._broker.reading(job.output, Reader) as reader, Running(engine, job, log) as running:
                 self._await_answer(reader, running, COUNT_LIMIT_S)
                 wall_s = time.monotonic() - running.began
                 cost = Cost(self.loader.sent, running.tree.cpu_s(), wall_s, running.tree.peak_mb())
                 running.stop()
-            with self._reading(job) as again:
-                _await(lambda: not again.unread, "the end of its summaries", END_LIMIT_S)
-            wrong = again.wrong(self.loader.answer)
-            if wrong:
-                raise Wrong(f"of {len(wrong)} sites its last summaries are wrong: {sorted(wrong.items())[:2]}")
-            return cost, again.records
+            return cost, self._broker.check(job, self.loader.answer)
 
     def strike(self, found: Found) -> None:
         """Kill an engine while events trickle in, start it again, and see how long its summaries stand still.
@@ -139,17 +115,22 @@ class Comparison:
             Unavailable: it cannot be run here.
         """
         engine = found.engine
-        with self._job(engine) as (job, log), self._reading(job) as reader, self._trickling() as end_trickle:
+        broker = self._broker
+        with (
+            broker.job(engine) as (job, log),
+            broker.reading(job.output, Reader) as reader,
+            self._trickling() as end_trickle,
+        ):
             with Running(engine, job, log) as running:
-                _await(lambda: self._keeps_up(reader), "keeping up with a trickle", KILL_LIMIT_S, running)
+                until(lambda: self._keeps_up(reader), "keeping up with a trickle", KILL_LIMIT_S, running)
                 time.sleep(STEADY_S)
                 struck = time.time()
                 running.kill()
             with Running(engine, job, log) as running:
                 ready = time.time() + IN_FLIGHT_S
-                first = _await(lambda: reader.first_after(ready), "a new summary", KILL_LIMIT_S, running)
+                first = until(lambda: reader.first_after(ready), "a new summary", KILL_LIMIT_S, running)
                 found.kill_s = float(first or 0.0) - struck
-                _await(lambda: self._keeps_up(reader), "keeping up again", KILL_LIMIT_S, running)
+                until(lambda: self._keeps_up(reader), "keeping up again", KILL_LIMIT_S, running)
                 end_trickle()
                 try:
                     self._await_answer(reader, running, END_LIMIT_S)
@@ -160,7 +141,8 @@ class Comparison:
 
     def split(self) -> Table:
         """Where the CPU of our engine goes, the topic counted once more."""
-        arguments = self._kafka["bootstrap.servers"], str(self._folder / "split"), str(self.loader.sent), SCHEMA.name
+        broker = self._broker
+        arguments = broker.kafka["bootstrap.servers"], str(broker.folder / "split"), str(self.loader.sent), SCHEMA.name
         found = module("tests.bench.split", *arguments, environment=plugged_in())
         return split_table(found["cpu_s"], self.loader.sent, SCHEMA.name)
 
@@ -171,7 +153,7 @@ class Comparison:
         return reader.messages >= self.loader.answer.messages - 4 * TRICKLE_RATE * COMMIT_S
 
     def _await_answer(self, reader: Reader, running: Running, seconds: float) -> None:
-        _await(lambda: reader.is_right(self.loader.answer), "the right answer", seconds, running)
+        until(lambda: reader.is_right(self.loader.answer), "the right answer", seconds, running)
 
     @contextmanager
     def _trickling(self) -> Generator[Callable[[], None]]:
@@ -190,126 +172,31 @@ class Comparison:
         finally:
             end()
 
-    @contextmanager
-    def _reading(self, job: Job) -> Generator[Reader]:
-        with ExitStack() as stack:
-            with core(measured=False):
-                reader = stack.enter_context(Reader(self._kafka, job.output, PARTITIONS))
-            yield reader
-        if reader.broken is not None:
-            raise reader.broken
-
-    @contextmanager
-    def _job(self, engine: Engine) -> Generator[tuple[Job, Path]]:
-        """A run of an engine, with nothing left of earlier ones; and its log."""
-        self._runs += 1
-        name = f"peer-{self._runs}-{engine.name}"
-        output = SCHEMA.topics.summaries if engine.ours else f"{name}-summaries"
-        job = Job(self._kafka["bootstrap.servers"], SCHEMA.topics.input, output, name, self._folder / name)
-        before = self._topics()
-        if not engine.ours:
-            self._create([output])
-        engine.prepare(job)
-        try:
-            yield job, self._folder / f"{name}.log"
-        finally:
-            made = self._topics() - before
-            if engine.ours:
-                made |= {SCHEMA.topics.summaries, SCHEMA.topics.changelog}
-            self._delete(made)
-            if engine.ours:
-                self._create_ours()
-            shutil.rmtree(job.state, ignore_errors=True)
-
-    def _topics(self) -> set[str]:
-        return {name for name in self._admin.list_topics(timeout=30).topics if not name.startswith("__")}
-
-    def _create_ours(self) -> None:
-        """The topics of our stream."""
-        self._create([SCHEMA.topics.summaries], **{"cleanup.policy": "compact"})
-        ensure(self._kafka, SCHEMA, partitions=PARTITIONS, admin=self._admin)
-
-    def _create(self, names: Sequence[str], **config: str) -> None:
-        topics = [NewTopic(name, PARTITIONS, 1, config={**STAMPED, **config}) for name in names]
-        for answer in self._admin.create_topics(topics).values():
-            answer.result()
-
-    def _delete(self, names: set[str]) -> None:
-        """Delete topics, and wait until they are gone."""
-        if not names:
-            return
-        for answer in self._admin.delete_topics(sorted(names)).values():
-            answer.result()
-        _await(lambda: names.isdisjoint(self._topics()), "the end of the topics", END_LIMIT_S)
-
-
-T = TypeVar("T")
-
-
-def _await(condition: Callable[[], T], what: str, seconds: float, running: Running | None = None) -> T:
-    """Wait until ``condition`` gives something true, and return that.
-
-    Raises:
-        Wrong: it did not within ``seconds``, or the engine ended before.
-    """
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if running is not None:
-            running.look()
-        if time.monotonic() > deadline:
-            raise Wrong(f"not within {seconds:g} s: {what}")
-        time.sleep(LOOK_EVERY_S)
-    return found
-
 
 def peers(bench: Bench) -> list[Table]:
     """One job on Streamgauge, Kafka Streams, Quix, Pathway, Bytewax, Faust, and without any engine."""
     path = bench.inputs.many_sites(max(bench.events, ENOUGH), SITES_COUNT)
     results = [Found(engine) for engine in ENGINES]
     for found in results:
-        with _telling(found):
+        with telling(found.troubles, found.engine.title):
             found.engine.install()
-    folder = bench.folder / "peers"
-    folder.mkdir()
-    with core(measured=False):
-        cluster = Cluster(folder)
-    with _broker(cluster):
-        comparison = Comparison(cluster, folder, path)
+    with jobs(bench.folder / "peers") as broker:
+        comparison = Comparison(broker, path)
         comparison.load_up_to(START)
         slow_first = sorted([found for found in results if not found.troubles], key=lambda found: found.engine.share)
         for found in slow_first:
-            with _telling(found):
+            with telling(found.troubles, found.engine.title):
                 found.start, _ = comparison.count(found.engine)
         for found in slow_first:
             if found.engine.recovers:
-                with _telling(found):
+                with telling(found.troubles, found.engine.title):
                     comparison.strike(found)
         for found in slow_first:
             comparison.load_up_to(int(bench.events * found.engine.share))
-            with _telling(found):
+            with telling(found.troubles, found.engine.title):
                 found.count, found.records = comparison.count(found.engine)
         split = comparison.split()
     return [*_tables(results), split]
-
-
-@contextmanager
-def _broker(cluster: Cluster) -> Generator[None]:
-    with core(measured=False):
-        cluster.__enter__()
-    try:
-        yield
-    finally:
-        cluster.__exit__(*sys.exc_info())
-
-
-@contextmanager
-def _telling(found: Found) -> Generator[None]:
-    """What one engine cannot do is told in the table, and the others go on."""
-    try:
-        yield
-    except (Wrong, Unavailable) as error:
-        found.troubles.append(str(error))
-        print(f"peers: {found.engine.title}: {error}", file=sys.stderr, flush=True)
 
 
 def _tables(results: Sequence[Found]) -> list[Table]:
@@ -331,8 +218,8 @@ def _tables(results: Sequence[Found]) -> list[Table]:
 
 JOB = (
     f"Job: per `site_id` the messages and the distinct visitors; {PARTITIONS} partitions, {SITES_COUNT:,} sites; input "
-    f"not compressed; everybody commits every {COMMIT_S} s with acks=all, and has one core. The last summaries of each "
-    "engine were read from its topic and are right, site for site."
+    f"not compressed; everybody commits every {COMMIT_S:g} s with acks=all, and has one core. The last summaries of "
+    "each engine were read from its topic and are right, site for site."
 )
 CPU = (
     "CPU: user and system time of the engine's processes from their start until all summaries were readable. The start "

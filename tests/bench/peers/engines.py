@@ -4,7 +4,7 @@
 ['Streamgauge', 'Kafka Streams', 'Quix Streams']
 
 Every one is told by its environment where Kafka is, what to read and to write, and where its state lies. What can be
-set alike is: a commit (checkpoint, snapshot, epoch) every second, acks=all, one thread, a short session.
+set alike is: how often there is a commit (checkpoint, snapshot, epoch), acks=all, one thread, a short session.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from pathlib import Path
 from tests.bench.peers import install
 from tests.cluster import PROGRAM, ROOT
 
-COMMIT_S = 1
+COMMIT_S = 1.0
+RATES = (4_000, 20_000)
 HERE = Path(__file__).parent
 
 
@@ -35,6 +36,7 @@ class Job:
         output: the topic of summaries.
         group: a name of its own, for the consumer group and the engine's own topics.
         state: the engine's directory.
+        commit_s: how often it commits.
     """
 
     bootstrap: str
@@ -42,6 +44,7 @@ class Job:
     output: str
     group: str
     state: Path
+    commit_s: float = COMMIT_S
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,7 +56,7 @@ class Job:
             "OUTPUT": self.output,
             "GROUP": self.group,
             "STATE": str(self.state),
-            "COMMIT_S": str(COMMIT_S),
+            "COMMIT_S": f"{self.commit_s:g}",
         }
 
 
@@ -78,6 +81,7 @@ class Engine:
         command: starts it.
         version: which one.
         share: of the usual backlog: slow engines get less.
+        rates: events/s that an open loop asks of it.
         prepare: before the first start.
         recovers: whether it has anything to go on with after a crash.
     """
@@ -90,6 +94,7 @@ class Engine:
     command: Callable[[Job], Command]
     version: Callable[[], str]
     share: float = 1.0
+    rates: Sequence[int] = RATES
     prepare: Callable[[Job], None] = _new_state
     recovers: bool = True
 
@@ -113,18 +118,14 @@ def plugged_in() -> dict[str, str]:
 
 
 def _ours(job: Job) -> Command:
-    words = ["worker", "visitors", "--id", "bench", "--epoch", f"{COMMIT_S}s", "--leave", "--brokers", job.bootstrap]
+    epoch = f"{job.commit_s * 1000:.0f}ms"
+    words = ["worker", "visitors", "--id", "bench", "--epoch", epoch, "--leave", "--brokers", job.bootstrap]
     return [str(PROGRAM), *words, "--data", str(job.state)], plugged_in(), ROOT
 
 
 def _kafka_streams(job: Job) -> Command:
     words = ["java", "-Xmx2g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     return [*words, "-cp", install.kafka_streams(), "peers.Visitors"], job.environment, HERE
-
-
-def _bytewax(job: Job) -> Command:
-    words = ["-m", "bytewax.run", "flow", "-r", str(job.state), "-s", str(COMMIT_S), "-b", "0"]
-    return _python("bytewax", *words)(job)
 
 
 def _bytewax_store(job: Job) -> None:
@@ -158,7 +159,7 @@ ENGINES = (
         name="ours",
         title="Streamgauge",
         guarantee="exactly once",
-        settings="`worker visitors --epoch 1s`; behind, an epoch lasts until it is full",
+        settings="`worker visitors`; behind, an epoch lasts until it is full",
         install=install.plug_in,
         command=_ours,
         version=_our_version,
@@ -182,6 +183,7 @@ ENGINES = (
         command=_python("quix", "app.py"),
         version=_locked("quix", "quixstreams", "confluent-kafka"),
         share=0.1,
+        rates=RATES[:1],
     ),
     Engine(
         name="pathway",
@@ -198,7 +200,7 @@ ENGINES = (
         guarantee="at least once",
         settings="recovery store, batches of 10,000, batched operators",
         install=partial(install.venv, "bytewax"),
-        command=_bytewax,
+        command=_python("bytewax", "flow.py"),
         version=_locked("bytewax", "bytewax", "confluent-kafka"),
         share=0.25,
         prepare=_bytewax_store,
@@ -212,6 +214,7 @@ ENGINES = (
         command=_python("faust", "app.py", "worker", "-l", "warn"),
         version=_locked("faust", "faust-streaming", "aiokafka", "rocksdict"),
         share=0.01,
+        rates=(400,),
     ),
     Engine(
         name="floor",

@@ -62,26 +62,40 @@ class Reader(Reading):
     def take(self, messages: Sequence[Message]) -> None:
         """Note the newest of each site, and when it came."""
         now, appended = time.time(), 0.0
+        for message in self.sound(messages):
+            appended = max(appended, message.timestamp()[1] / 1000)
+            self.see(message.value())
+        if appended:
+            self._arrived.append((now, appended))
+
+    def sound(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that are records; the ends of partitions are noted.
+
+        Raises:
+            KafkaException: reading failed.
+        """
+        found: list[Message] = []
         for message in messages:
             error = message.error()
             if error is None:
-                appended = max(appended, message.timestamp()[1] / 1000)
-                self._see(message.value())
+                found.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.unread.discard(message.partition() or 0)
             else:
                 raise KafkaException(error)
-        if appended:
-            self._arrived.append((now, appended))
+        return found
 
-    def _see(self, value: bytes | None) -> None:
+    def see(self, value: bytes | None) -> None:
+        """Take in one record."""
         if value is None:
             return
         self.records += 1
         summary: dict[str, Any] = orjson.loads(value)
-        if summary.get("diff") == -1:  # Pathway takes back what it said before
-            return
-        site, counts = summary["site_id"], (summary["messages"], summary["visitors"])
+        if summary.get("diff") != -1:  # by which Pathway takes back what it said before
+            self.note(summary["site_id"], (summary["messages"], summary["visitors"]))
+
+    def note(self, site: str, counts: tuple[int, int]) -> None:
+        """Note the newest messages and visitors of a site."""
         before = self.newest.get(site)
         self.newest[site] = counts
         self.messages += counts[0] - (before[0] if before else 0)

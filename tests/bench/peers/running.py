@@ -13,9 +13,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
 
@@ -24,6 +25,9 @@ from tests.bench.peers.engines import Engine, Job
 from tests.cluster import kill, tree_of
 
 STOP_S = 30.0
+LOOK_EVERY_S = 0.02
+
+T = TypeVar("T")
 
 
 class Wrong(Exception):
@@ -84,6 +88,22 @@ class Running:
         for process in tree_of(self._process.pid):
             kill(process)
         self._process.wait()
+
+
+def until(condition: Callable[[], T], what: str, seconds: float, running: Running | None = None) -> T:
+    """Wait until ``condition`` gives something true, and return that.
+
+    Raises:
+        Wrong: it did not within ``seconds``, or the engine ended before.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if running is not None:
+            running.look()
+        if time.monotonic() > deadline:
+            raise Wrong(f"not within {seconds:g} s: {what}")
+        time.sleep(LOOK_EVERY_S)
+    return found
 
 
 def last_line(log: bytes) -> str:

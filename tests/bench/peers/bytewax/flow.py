@@ -1,13 +1,15 @@
 """Bytewax: the job with a recovery store. It has no transactional sink, so summaries go out at least once.
 
     python -m bytewax.recovery STATE 1
-    BOOTSTRAP=… INPUT=… OUTPUT=… python -m bytewax.run flow -r STATE -s 1 -b 0
+    BOOTSTRAP=… INPUT=… OUTPUT=… STATE=… COMMIT_S=1 python flow.py
 
 Everything goes by batches: parsing and encoding by ``flat_map_batch``, counting by ``stateful_batch``, which is handed
-all new events of a site at once and says one summary for them. A snapshot is taken of each site that changed.
+all new events of a site at once and says one summary for them. A snapshot is taken of each site that changed. It
+starts itself as ``python -m bytewax.run`` would, which knows whole seconds only.
 """
 
 import os
+from datetime import timedelta
 
 import bytewax.operators as op
 import orjson
@@ -15,6 +17,8 @@ from bytewax.connectors.kafka import KafkaSinkMessage, KafkaSourceMessage
 from bytewax.connectors.kafka import operators as kop
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
+from bytewax.recovery import RecoveryConfig
+from bytewax.run import cli_main
 
 BROKERS = [os.environ["BOOTSTRAP"]]
 
@@ -64,3 +68,10 @@ kop.output(
     topic=os.environ["OUTPUT"],
     add_config={"acks": "all", "linger.ms": "5", "queue.buffering.max.messages": "1000000"},
 )
+
+if __name__ == "__main__":
+    cli_main(
+        flow,
+        epoch_interval=timedelta(seconds=float(os.environ["COMMIT_S"])),
+        recovery_config=RecoveryConfig(os.environ["STATE"], timedelta(0)),
+    )
