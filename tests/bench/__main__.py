@@ -27,6 +27,7 @@ from tests.bench import cases, collect, latency, millions, recovery, scale
 from tests.bench.cases import Bench
 from tests.bench.figures import Table, machine
 from tests.bench.peers import case as peers
+from tests.bench.peers import pace
 from tests.bench.streams import case as streams
 
 CASES: dict[str, Callable[[Bench], list[Table]]] = {
@@ -41,10 +42,11 @@ CASES: dict[str, Callable[[Bench], list[Table]]] = {
     **scale.CASES,
     **streams.CASES,
     "peers": peers.peers,
+    "pace": pace.pace,
 }
 GROUPS = {"scale": tuple(scale.CASES), "streams": tuple(streams.CASES)}
 """Cases that one word names."""
-ALONE = tuple(name for name in CASES if name not in {"peers", "millions"})
+ALONE = tuple(name for name in CASES if name not in {"peers", "pace", "millions"})
 """What is run where nobody says what: nobody installs six other engines by the way, or counts ten million keys."""
 
 
@@ -58,7 +60,9 @@ def main() -> int:
         epilog=f"cases:\n{about}\n{groups}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("case", nargs="*", choices=[*CASES, *GROUPS, []], help="default: all but peers and millions")
+    parser.add_argument(
+        "case", nargs="*", choices=[*CASES, *GROUPS, []], help="default: all but peers, pace and millions"
+    )
     parser.add_argument("--events", type=int, default=2_000_000, help="of the usual backlog (default: 2000000)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where inputs lie and stay (default: nowhere)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write bench.md and bench.json there")
