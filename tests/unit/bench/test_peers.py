@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ops.registry import GROUP
-from tests.bench.peers import install
+from tests.bench.peers import install, pace
 from tests.bench.peers.answer import Answer
-from tests.bench.peers.engines import ENGINES
+from tests.bench.peers.engines import ENGINES, Job
 from tests.bench.peers.ours import streamgauge_visitors
 from tests.bench.peers.picture import Bar, bars
 
@@ -69,6 +69,27 @@ def test_the_answer_counts_messages_and_each_visitor_once() -> None:
     for kind, sender in ((b"message", b"anna"), (b"message", b"anna"), (b"status", b"otto"), (b"message", b"bert")):
         answer.count(EVENT % (kind, sender))
     assert (answer.of("7"), answer.of("8"), answer.messages) == ((3, 2), (0, 0), 3)
+
+
+def test_every_engine_is_told_its_commit_interval_in_seconds_and_their_fractions(tmp_path: Path) -> None:
+    assert Job("", "", "", "", tmp_path, commit_s=0.1).environment["COMMIT_S"] == "0.1"
+    assert Job("", "", "", "", tmp_path).environment["COMMIT_S"] == "1"
+
+
+def test_a_message_of_the_loop_is_due_with_its_record_and_a_status_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lay there before the loop has its place among a site's messages, so that these are counted right."""
+    kinds = [b"message", b"status", b"message", b"status", b"message", b"message"]
+    path = tmp_path / "events"
+    path.write_bytes(b"".join(EVENT % (kind, b"anna") + b"\n" for kind in kinds))
+    monkeypatch.setattr(pace, "START", 2)
+    monkeypatch.setattr(pace, "WARM_S", 1)
+    monkeypatch.setattr(pace, "MEASURED_S", 2)
+    feed = pace.Feed(path, rate=1)
+    assert [record.value for record in feed.records] == [EVENT % (kind, b"anna") for kind in kinds[2:5]]
+    assert feed.due([10.0, 11.0, 12.0]) == {"7": [pace.BEFORE, 10.0, 12.0]}
+    assert feed.answer.of("7") == (3, 1)
 
 
 def test_the_picture_escapes_what_it_is_told_and_draws_the_longest_bar_in_full() -> None:
