@@ -17,8 +17,14 @@ PATIENCE_S = 60.0
 LOOK_EVERY_S = 0.05
 
 
-def until(condition: Callable[[], T], what: str = "", seconds: float = PATIENCE_S) -> T:
+def until(condition: Callable[[], T], what: str = "", seconds: float = PATIENCE_S, every_s: float = LOOK_EVERY_S) -> T:
     """Wait until ``condition`` gives something true, and return that.
+
+    Args:
+        condition: what is waited for.
+        what: it is, in words.
+        seconds: how long.
+        every_s: how often it is looked at, where the moment is measured.
 
     Raises:
         TimeoutError: it did not within ``seconds``; the text says ``what`` was waited for.
@@ -27,5 +33,5 @@ def until(condition: Callable[[], T], what: str = "", seconds: float = PATIENCE_
     while not (found := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:g} s: {what or condition}")
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(every_s)
     return found

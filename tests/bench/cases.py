@@ -16,12 +16,12 @@ from pathlib import Path
 from tests.bench.figures import Cell, Table
 from tests.bench.inputs import Inputs
 from tests.bench.measure import Cost, module
+from tests.bench.resting import Idle, resting
 from tests.bench.rig import Drained, Rig
 from tests.bench.split import START
 
 SITES_COUNT = 20_000
 SMALL = 2_000
-IDLE_S = 10.0
 SMALLEST_MEMORY = 32 << 20
 COST = ("what", "CPU s per million events", "events per CPU-second", "events/s", "peak MB")
 
@@ -73,7 +73,7 @@ def drain(bench: Bench) -> list[Table]:
     path = bench.inputs.many_sites(bench.events, SITES_COUNT)
     before = bench.floor(path)
     with bench.rig().running() as rig:
-        start, idle = _idle(rig)
+        idle = resting(rig)
         loading = rig.load(path)
         drained = rig.drain()
         after = bench.floor(path)
@@ -81,23 +81,18 @@ def drain(bench: Bench) -> list[Table]:
         rig.uncount()
         arguments = rig.cluster.bootstrap, str(rig.folder / "split"), str(bench.events)
         split: dict[str, float] = module("tests.bench.split", *arguments)["cpu_s"]
-    return [_beside(before, after, loading, drained, start), _written(drained), split_table(split, bench.events), idle]
+    return [
+        _beside(before, after, loading, drained, idle.start_s),
+        _written(drained),
+        split_table(split, bench.events),
+        _idle(idle),
+    ]
 
 
-def _idle(rig: Rig) -> tuple[float, Table]:
-    """A worker without anything to do: the CPU of its start, and what it takes then."""
-    begin = time.monotonic()
-    tree, start_s = rig.start_idle()
-    ready_s = time.monotonic() - begin
-    time.sleep(1.0)
-    begin, cpu_s = time.monotonic(), tree.cpu_s()
-    time.sleep(IDLE_S)
-    share, rss_mb = (tree.cpu_s() - cpu_s) / (time.monotonic() - begin), tree.rss_mb()
-    rig.stop()
-    rig.forget()
+def _idle(found: Idle) -> Table:
     columns = ("what", "start to ready, s", "CPU s of the start", "then, % of a core", "resident MB")
-    rows = [("worker (parent and engine)", ready_s, start_s, share * 100, rss_mb)]
-    return start_s, Table("A worker without anything to do, 4 partitions", columns, rows)
+    rows = [("worker (parent and engine)", found.ready_s, found.start_s, found.share * 100, found.rss_mb)]
+    return Table("A worker without anything to do, 4 partitions", columns, rows)
 
 
 def _beside(before: Cost, after: Cost, loading: Cost, drained: Drained, start_s: float) -> Table:

@@ -12,7 +12,6 @@ all of them must come to that file's answer.
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -26,6 +25,7 @@ from tests.bench.clients import SLOW_RATE
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Tree, core, module
 from tests.bench.rig import Rig, WrongAnswer
+from tests.waiting import until
 
 CLIENTS = (1, 10, 100, 1_000)
 READY_S = 60.0
@@ -74,11 +74,9 @@ def _collecting(rig: Rig) -> Generator[tuple[Tree, int]]:
     with core(measured=True):
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + READY_S
-        while not _answers(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"collect does not answer (exit code {process.poll()})")
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or _answers(port), "collect answers", READY_S)
+        if process.poll() is not None:
+            raise RuntimeError(f"collect ended with exit code {process.returncode}")
         yield Tree(process.pid), port
     finally:
         process.terminate()

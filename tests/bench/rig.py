@@ -35,9 +35,12 @@ from schemas.wire import merge_topics
 from tests.bench.measure import Cost, Tree, core, timed
 from tests.cluster import Cluster
 from tests.progress import Progress
+from tests.waiting import until
 
 WORKER = "bench"
 LOOK_EVERY_S = 0.1
+READY_EVERY_S = 0.02
+"""When a worker is ready is a figure itself."""
 LIMIT_S = 3600.0
 ANSWER_S = 30.0
 READ_BYTES = 32 << 20
@@ -148,9 +151,12 @@ class Rig:
         Raises:
             RuntimeError: it ended.
         """
-        while b'"event":"ready"' not in self.log.read_bytes():
+
+        def ready() -> bool:
             self._alive()
-            time.sleep(0.02)
+            return b'"event":"ready"' in self.log.read_bytes()
+
+        until(ready, "the worker is ready", LIMIT_S, READY_EVERY_S)
 
     def drain(self, *options: str) -> Drained:
         """Run a worker until everything that was sent is counted, durable and readable; then stop it.

@@ -16,13 +16,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from ops.topics import ensure
-from tests.bench.cases import IDLE_S, SITES_COUNT, Bench
+from tests.bench.cases import SITES_COUNT, Bench
 from tests.bench.curves import curve
 from tests.bench.figures import Cell, Table
 from tests.bench.measure import Cost, Tree
+from tests.bench.resting import resting
 from tests.bench.rig import LIMIT_S, Drained, Rig
 
 KEYS = (10_000, 100_000, 1_000_000)
@@ -38,23 +38,6 @@ WORKERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "one worker, `--processes 2`": {"both": ("--processes", "2")},
 }
 """Options of each worker, by what they are together."""
-
-
-class Idle(NamedTuple):
-    """A worker that has nothing to do."""
-
-    ready_s: float
-    """From its start until it is ready."""
-    start_s: float
-    """CPU seconds of that."""
-    share: float
-    """Of a core, afterwards."""
-    broker_share: float
-    """What the broker takes meanwhile."""
-    rss_mb: float
-    threads: int
-    files: int
-    connections: int
 
 
 def workers(bench: Bench) -> list[Table]:
@@ -259,23 +242,6 @@ def _counted(rig: Rig, path: Path, start_s: float) -> Drained:
     events = rig.load(path).events
     drained = rig.drain()
     return replace(drained, cost=replace(drained.cost, events=events, cpu_s=drained.cost.cpu_s - start_s))
-
-
-def resting(rig: Rig) -> Idle:
-    """Start a worker on empty topics, look at it for a while, and stop it; nothing of it is left."""
-    begin = time.monotonic()
-    tree, start_s = rig.start_idle("--leave")
-    ready_s = time.monotonic() - begin
-    broker = Tree(rig.cluster.broker.pid)
-    time.sleep(1.0)
-    begin, cpu_s, broker_s = time.monotonic(), tree.cpu_s(), broker.cpu_s()
-    time.sleep(IDLE_S)
-    passed_s = time.monotonic() - begin
-    shares = (tree.cpu_s() - cpu_s) / passed_s, (broker.cpu_s() - broker_s) / passed_s
-    found = Idle(ready_s, start_s, *shares, tree.rss_mb(), tree.threads(), tree.files(), tree.connections())
-    rig.stop()
-    rig.forget()
-    return found
 
 
 def _tidy(rig: Rig) -> None:

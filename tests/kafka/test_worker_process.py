@@ -21,6 +21,7 @@ from ops.worker.process import EngineProcess, GaveUp
 from ops.worker.reach import any_answers
 from ops.worker.restarts import LIMIT, Restarts
 from schemas.errors import StreamgaugeError
+from tests import waiting
 
 PRETEND = """
 import json, os, signal, sys
@@ -74,8 +75,7 @@ def plan(data: Path, *, processes: int = 1) -> Plan:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
-        await asyncio.sleep(0.005)
+    await asyncio.to_thread(waiting.until, condition)
 
 
 def test_a_killed_engine_starts_again(tmp_path: Path) -> None:

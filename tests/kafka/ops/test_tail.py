@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from ops.topics import ensure
 from schemas.sites import SITES
 from schemas.wire import partition_of
+from tests.waiting import until
 
 from .conftest import PARTITIONS, Engine, Program
 
@@ -50,9 +50,12 @@ def test_it_follows_until_enough_are_shown(engine: Engine, start: Start, sites: 
     """It starts at the end, so what is shown was published while it ran."""
     engine.commit("1", "2")
     tail = start(sites["bootstrap.servers"], "tail", "-c", "3")
-    while tail.poll() is None:
+
+    def publish() -> bool:
         engine.commit("3", "3")
-        time.sleep(0.05)
+        return tail.poll() is not None
+
+    until(publish, "enough are shown")
     out, err = tail.communicate()
     assert (tail.returncode, err) == (0, "")
     assert [site for site, _ in shown([json.loads(line) for line in out.splitlines()])] == ["3", "3", "3"]

@@ -157,8 +157,14 @@ def test_what_was_fetched_of_a_partition_is_read_as_soon_as_it_may_be(stage: Sta
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
+        waits = asyncio.Event()
+
+        def waiter() -> asyncio.Future[Any]:
+            waits.set()
+            return loop.create_future()
+
         subscriptions = SimpleNamespace(fetch_context=nullcontext, reassignment_in_progress=False)
-        fetcher = SimpleNamespace(_closed=False, _subscriptions=subscriptions, _create_fetch_waiter=loop.create_future)
+        fetcher = SimpleNamespace(_closed=False, _subscriptions=subscriptions, _create_fetch_waiter=waiter)
         fetched = SimpleNamespace(_closed=False, _fetcher=fetcher)
         stage.thread.thread_loop = loop
 
@@ -167,7 +173,7 @@ def test_what_was_fetched_of_a_partition_is_read_as_soon_as_it_may_be(stage: Sta
 
         vars(stage.consumer)["_getmany"] = getmany
         waiting = asyncio.ensure_future(stage.consumer._wait_next_records(2 * SECONDS))
-        await asyncio.sleep(0.01)
+        await waits.wait()
         assert not waiting.done()
         stage.consumer.resume_partitions({INPUT})
         assert await waiting == (taken, {INPUT})
