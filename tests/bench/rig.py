@@ -26,6 +26,7 @@ import orjson
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from ops.kafka import answered
 from ops.topics import ensure
 from ops.worker import directory
 from processors.store import RocksStore, StoreMemory
@@ -245,33 +246,34 @@ class Rig:
             topics.add(merging.changelog)
             groups.add(merging.app)
         admin = AdminClient({**self.kafka, "log_level": "0"})
-        deadline = time.monotonic() + ANSWER_S
-        self._forget_groups(admin, groups, deadline)
+        for group in groups:
+            until(lambda group=group: _forgotten(admin, group), f"{group} has no members", ANSWER_S)
         for answer in admin.delete_topics(list(topics)).values():
             answer.result()
-        while not topics.isdisjoint(admin.list_topics(timeout=10).topics):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{topics} are not gone after {ANSWER_S:g} s")
-            time.sleep(LOOK_EVERY_S)
+        until(lambda: topics.isdisjoint(admin.list_topics(timeout=10).topics), f"{topics} are gone", ANSWER_S)
         ensure(self.kafka, self.schema, partitions=self.partitions)
         self.forget()
-
-    def _forget_groups(self, admin: AdminClient, groups: set[str], deadline: float) -> None:
-        """Delete groups; a member that could not say that it leaves is in one until its session ends."""
-        for group in groups:
-            while True:
-                try:
-                    admin.delete_consumer_groups([group])[group].result()
-                    break
-                except KafkaException as error:
-                    if error.args[0].name() != "NON_EMPTY_GROUP" or time.monotonic() > deadline:
-                        raise
-                time.sleep(LOOK_EVERY_S)
 
     def forget(self) -> None:
         """Delete the worker's directory and log; the changelog has its state."""
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         self.log.unlink(missing_ok=True)
+
+
+def _forgotten(admin: AdminClient, group: str) -> bool:
+    """Delete a group, if there is one; not while a member that could not say that it leaves is in it."""
+
+    def ask() -> bool:
+        try:
+            admin.delete_consumer_groups([group])[group].result()
+        except KafkaException as error:
+            answer = error.args[0].name()
+            if answer not in {"NON_EMPTY_GROUP", "GROUP_ID_NOT_FOUND"}:
+                raise
+            return answer == "GROUP_ID_NOT_FOUND"
+        return True
+
+    return answered(ask)
 
 
 def size_of(folder: Path, pattern: str) -> int:
