@@ -21,20 +21,23 @@ from typing import Any, cast
 
 import aiokafka.conn
 import aiokafka.consumer.fetcher
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import TopicPartition
 
-from processors.packets import HEAD_BYTES, Fetched, RecordBatches, magic_of
+from processors.frames import FrameProtocol, Io, read_frames
+from processors.packets import HEAD_BYTES, Fetched, RecordBatches, is_intact, magic_of
 from processors.run import Loose, Packet, Run
 
 MAX_RUN_BYTES = 4 << 20
 """No further batch is begun when a run holds this many."""
 
-aiokafka.conn.READER_LIMIT = 4 << 20
-"""The default of 64 KiB pauses and resumes the socket once per 128 KiB of a fetch response of several MB."""
+cast("Any", aiokafka.conn).AIOKafkaProtocol = FrameProtocol
+cast("Any", aiokafka.conn).io = Io
+cast("Any", AIOKafkaConnection)._read = staticmethod(read_frames)
 cast("Any", aiokafka.consumer.fetcher).MemoryRecords = RecordBatches
 
 
@@ -84,7 +87,7 @@ def take_run(tp: TopicPartition, result: FetchResult, max_records: int) -> Run |
                 f"a record batch without a whole head in {tp.topic}-{tp.partition} at {position}"
             )
         batch: Any = DefaultRecordBatch(data) if magic >= 2 else LegacyRecordBatch(data, magic)
-        if buffer._check_crcs and not batch.validate_crc():
+        if buffer._check_crcs and not (is_intact(data) if magic >= 2 else batch.validate_crc()):
             raise CorruptRecordException(f"wrong checksum in {tp.topic}-{tp.partition} at {position}")
         wanted = not batch.is_control_batch
         if committed_only and batch.producer_id is not None:

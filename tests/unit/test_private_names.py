@@ -1,8 +1,8 @@
 """Every private name of Faust, mode and aiokafka that the engine uses, held here.
 
 An upgrade that moves one of them fails in this file, with its name, and not in production at night. Each entry says
-where it is used. (`processors.fetch`, `processors.transport`, `processors.control` use no private name that is not
-listed: the last test reads their sources.)
+where it is used. (`processors.frames`, `processors.fetch`, `processors.transport`, `processors.control` use no private
+name that is not listed: the last test reads their sources.)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import faust
 import mode
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
@@ -68,6 +69,8 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (MemoryRecords, "has_next"),
     (MemoryRecords, "next_batch"),
     (MemoryRecords, "size_in_bytes"),
+    (AIOKafkaConnection, "_read"),
+    (AIOKafkaConnection, "_handle_frame"),
 ]
 """Names that a class has."""
 
@@ -83,6 +86,7 @@ SET_IN: list[tuple[Any, str]] = [
     (aiokafka_fetcher.Fetcher, "_closed"),
     (aiokafka_fetcher.Fetcher, "_subscriptions"),
     (aiokafka_fetcher.Fetcher, "_wait_consume_future"),
+    (AIOKafkaConnection, "_protocol"),
     (AIOKafkaConsumer, "_fetcher"),
     (AIOKafkaConsumer, "_closed"),
     (AIOKafkaConsumer, "_coordinator"),
@@ -117,10 +121,20 @@ def test_objects_still_get(owner: Any, name: str) -> None:
     assert f"self.{name} = " in sources or f"self.{name}: " in sources
 
 
-def test_the_socket_buffer_has_its_limit() -> None:
-    """`processors.fetch` raises it."""
-    assert isinstance(aiokafka.conn.READER_LIMIT, int)
-    assert "READER_LIMIT" in inspect.getsource(aiokafka.conn)
+def test_a_connection_is_made_of_what_is_put_in_its_place() -> None:
+    """`processors.fetch` gives it `processors.frames`: the protocol, who reads from it, and what reads a frame."""
+    source = inspect.getsource(aiokafka.conn)
+    assert "protocol = AIOKafkaProtocol(self._closed_fut, reader, loop=loop)" in source
+    assert "create_task(self._read(self_ref))" in source
+    assert re.findall(r"\bio\.\w+.*", source) == ["io.BytesIO(resp)"]
+
+
+def test_answers_are_decoded_by_nothing_but_reading_on() -> None:
+    """`processors.frames.Answer` can do nothing else."""
+    package = Path(aiokafka.conn.__file__).parent / "protocol"
+    sources = [path.read_text() for path in package.glob("*.py")]
+    used = {name for source in sources for name in re.findall(r"\bdata\.(\w+)\(", source)}
+    assert used == {"read", "get_item"}  # the latter builds requests
 
 
 def test_the_fetcher_reads_record_batches_through_its_memory_records() -> None:
@@ -146,13 +160,15 @@ def test_no_private_name_is_used_that_is_not_held_here() -> None:
     root = Path(__file__).parents[2] / "processors"
     own: set[str] = set()
     used: set[tuple[str, str]] = set()
-    for module in ("fetch", "transport", "control"):
+    for module in ("frames", "fetch", "transport", "control"):
         tree = ast.parse((root / f"{module}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 own.add(node.name)
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 own.add(node.target.id)
+            if module == "frames" and isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self":
+                continue  # its classes take nothing private from those that they extend
             if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
                 used.add((module, node.attr))
     ours = {"_app", "_ask", "_asked_at", "_found_little", "_fetch_runs", "_take_runs", "_waiting"} & own | {"_app"}
