@@ -5,20 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from io import BytesIO, StringIO, TextIOWrapper
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from ops import console
-from ops.cli import run
 from ops.kafka import connect
 from ops.topics import ensure
 from producers.simulate import Scenario, simulate
@@ -26,10 +19,10 @@ from schemas.products import PRODUCTS, Product
 from schemas.wire import LETTER_OP
 from sinks.committed import CommittedReader, committed_spans, headers_of
 from sinks.summaries import rows
+from tests.running import Running
 from tests.unit.aggregators.naive_products import Pairs, catalogue, counts
 from tests.waiting import until
 
-PROGRAM = Path(sys.executable).with_name("streamgauge")
 PATIENCE_S = 90
 LOGGER = logging.getLogger("tests")
 BROKEN = (
@@ -46,32 +39,14 @@ BROKEN = (
 )  # fmt: skip
 
 
-class Shop:
+class Shop(Running):
     """A folder of files, a broker, and a worker that keeps the catalogue."""
 
     def __init__(self, folder: Path, kafka: dict[str, Any]) -> None:
-        self.folder = folder
+        super().__init__(folder, kafka["bootstrap.servers"], "products", "--epoch", "200ms")
         self.kafka = kafka
         self.done: list[Product] = []
         """Every command that was accepted, in order."""
-        self._shared = ("--brokers", kafka["bootstrap.servers"], "--data", str(folder))
-        with (folder / "w.log").open("wb") as log:
-            words = ["worker", "products", "--id", "w", "--epoch", "200ms"]
-            self.worker = subprocess.Popen([PROGRAM, *words, *self._shared], stdin=subprocess.DEVNULL, stderr=log)
-
-    def start(self, *words: str | Path) -> subprocess.Popen[bytes]:
-        """Leave a command running."""
-        return subprocess.Popen([PROGRAM, *words, *self._shared], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def run(self, *words: str | Path, code: int = 0) -> str:
-        """What a command prints, run in this process; it must end with ``code``."""
-        printed, said = TextIOWrapper(BytesIO(), "utf-8", newline=""), StringIO()
-        with redirect_stdout(printed), redirect_stderr(said):
-            ended = run([*map(str, words), *self._shared])
-        console.configure(quiet=False, verbose=0, color="auto")
-        assert ended == code, said.getvalue()
-        printed.seek(0)
-        return printed.read()
 
     def file(self, name: str, *found: tuple[str, str, str]) -> Path:
         """A file of ``(name, sku, description)``."""
@@ -82,7 +57,7 @@ class Shop:
 
     def replay(self, op: Any, path: Path) -> None:
         """Send a file without bad rows, and wait until it is counted."""
-        self.run("replay", "products", "--op", op, path, "--wait")
+        self.prints("replay", "products", "--op", op, path, "--wait")
         self.note(op, path)
 
     def note(self, op: Any, path: Path) -> None:
@@ -106,9 +81,9 @@ class Shop:
         expected = catalogue(self.done)
         assert self.pairs == expected
         ranked = sorted(counts(expected).items(), key=lambda each: (-each[1], each[0]))
-        report = self.run("report", "products")
+        report = self.prints("report", "products")
         assert list(csv.reader(StringIO(report, newline=""))) == [[str(count), name] for name, count in ranked]
-        assert json.loads(self.run("report", "products", "-k", "3", "--json")) == [
+        assert json.loads(self.prints("report", "products", "-k", "3", "--json")) == [
             {"count": count, "name": name} for name, count in ranked[:3]
         ]
 
@@ -120,20 +95,13 @@ def shop(
     """A worker that serves an empty catalogue; tests add to it."""
     clean(broker)
     ensure(broker, PRODUCTS, partitions=3)
-    shop = Shop(tmp_path_factory.mktemp("products"), broker)
-    try:
-        until(lambda: '"event":"ready"' in (shop.folder / "w.log").read_text(), "the worker is ready")
+    with Shop(tmp_path_factory.mktemp("products"), broker).serving() as shop:
         yield shop
-        shop.worker.send_signal(signal.SIGTERM)
-        assert shop.worker.wait(PATIENCE_S) == 0
-    finally:
-        shop.worker.kill()
-        shop.worker.wait()
 
 
 def letters(shop: Shop) -> list[dict[str, Any]]:
     """The dead letters that were not sent back, as a program reads them."""
-    return [json.loads(line) for line in shop.run("dlq", "list", "products", "--json").splitlines()]
+    return [json.loads(line) for line in shop.prints("dlq", "list", "products", "--json").splitlines()]
 
 
 def test_commands_are_carried_out_in_the_order_in_which_they_were_sent(shop: Shop) -> None:
@@ -143,16 +111,16 @@ def test_commands_are_carried_out_in_the_order_in_which_they_were_sent(shop: Sho
     shop.check()
     shop.replay("ingest", file)
     shop.check()
-    shop.run("verify", "products", file)
+    shop.prints("verify", "products", file)
     shop.replay("update", file)
     shop.replay("update", file)
     shop.check()
     shop.replay("delete", shop.file("out.csv", ("Zoë", "s-1", "whatever"), ("Eve", "s-1", ""), ("Eve", "none", "")))
     shop.check()
-    assert shop.run("report", "products", "--sku", "s-1", code=1) == ""
+    assert shop.prints("report", "products", "--sku", "s-1", code=1) == ""
     shop.replay("ingest", file)
     shop.check()
-    assert shop.run("report", "products", "--sku", "s-1") == 'Eve,s-1,"1\n"\nZoë,s-1,\n'
+    assert shop.prints("report", "products", "--sku", "s-1") == 'Eve,s-1,"1\n"\nZoë,s-1,\n'
 
 
 def test_a_name_without_products_is_shown_with_a_count_of_0(shop: Shop) -> None:
@@ -160,15 +128,15 @@ def test_a_name_without_products_is_shown_with_a_count_of_0(shop: Shop) -> None:
     once = shop.file("once.csv", ("Once", "o-1", ""))
     for op in ("ingest", "delete", "update"):
         shop.replay(op, once)
-    shown = shop.run("tail", "products:Once", "-o", "beginning", "-e").splitlines()
+    shown = shop.prints("tail", "products:Once", "-o", "beginning", "-e").splitlines()
     found = [json.loads(line) for line in shown]
     assert [(summary["name"], summary["count"]) for summary in found] == [("Once", 1), ("Once", 0), ("Once", 1)]
     assert found[0]["revision"] < found[1]["revision"] < found[2]["revision"]
-    rows = [json.loads(line) for line in shop.run("tail", "products.rows:o-1", "-o", "beginning", "-e").splitlines()]
+    rows = [json.loads(line) for line in shop.prints("tail", "products.rows:o-1", "-o", "beginning", "-e").splitlines()]
     assert [(row["sku"], row["name"], row.get("count")) for row in rows] == [
         ("o-1", "Once", None), ("o-1", "Once", 0), ("o-1", "Once", None),
     ]  # fmt: skip
-    state = json.loads(shop.run("state", "products", "o-1"))
+    state = json.loads(shop.prints("state", "products", "o-1"))
     assert state == {"sku": "o-1", "rows": [{"name": "Once", "description": ""}]}
 
 
@@ -176,7 +144,7 @@ def test_broken_rows_are_dead_letters_with_their_lines_and_their_operation(shop:
     """The rest is carried out. Sent back, a letter is still about a deletion."""
     path = shop.folder / "broken.csv"
     path.write_bytes(BROKEN)
-    result = json.loads(shop.run("replay", "products", path, "--wait", "--json", code=3))
+    result = json.loads(shop.prints("replay", "products", path, "--wait", "--json", code=3))
     assert (result["accepted"], result["rejected"]) == (3, 5)
     assert {letter["line"]: letter["reason"] for letter in result["dead_letters"]} == {
         4: "expected 3 columns, got 2",
@@ -191,11 +159,11 @@ def test_broken_rows_are_dead_letters_with_their_lines_and_their_operation(shop:
         Product("ingest", "Bob", "k-8", "last"),
     ]
     shop.check()
-    shop.run("replay", "products", "--op", "delete", path, "--wait", code=3)
+    shop.prints("replay", "products", "--op", "delete", path, "--wait", code=3)
     shop.done += [Product("delete", product.name, product.sku, "") for product in shop.done[-3:]]
     shop.check()
     assert len(letters(shop)) == 10
-    shop.run("dlq", "replay", "products", code=3)
+    shop.prints("dlq", "replay", "products", code=3)
     assert sorted(operations(shop)) == [*[b"delete"] * 10, *[b"ingest"] * 10]
 
 
@@ -215,10 +183,10 @@ def test_both_tables_are_exact_after_the_worker_was_killed_midway(shop: Shop) ->
     path.write_bytes(b"".join(simulate("products", Scenario(events=6_000, keys=5_000, duplicates=0.01))))
     for op in ("ingest", "delete"):
         before = shop.published()
-        replay = shop.start("replay", "products", "--op", op, path, "--wait")
+        replay = shop.begin("replay", "products", "--op", op, path, "--wait")
         until(lambda before=before: shop.published() > before, "something of it is committed")
-        for engine in until(psutil.Process(shop.worker.pid).children):
-            engine.kill()
-        assert replay.wait(PATIENCE_S) == 0
+        shop.engine().kill()
+        _, err = replay.communicate(timeout=PATIENCE_S)
+        assert replay.returncode == 0, err
         shop.note(op, path)
         shop.check()

@@ -5,28 +5,20 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from fractions import Fraction
-from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import zstandard
 
-from ops import console
-from ops.cli import run
 from ops.topics import ensure
 from producers.simulate import Scenario, simulate
 from schemas.renders import RENDERS
-from tests.waiting import until
+from tests.running import PROGRAM, Running
 
-PROGRAM = Path(sys.executable).with_name("streamgauge")
 PATIENCE_S = 90
 LATER = 'x1,maya,arnold,24,true,2000,10.5,50\nx2,maya,arnold,24,true,3000,0.1,99.5\n"x,3","na""me",karma,1,false,,,\n'
 EARLIER = "x2,nuke,nuke,24,true,1000,0.2,50.0\r\nx4,maya,arnold,24,true,5,,\r\nx5,maya,arnold,1,true,7000,0.3,99.5"
@@ -80,47 +72,17 @@ def summary(rows: list[Row]) -> list[str]:
     return [str(float(total / len(good))) for total in means] + [str(peak) for peak in peaks]
 
 
-class Farm:
+class Farm(Running):
     """A folder of nightly files, a broker, and a worker that counts them."""
 
     def __init__(self, folder: Path, brokers: str) -> None:
+        super().__init__(folder, brokers, "renders")
         self.night = folder / "night"
         self.night.mkdir()
-        self.log = folder / "w.log"
-        self._shared = ("--brokers", brokers, "--data", str(folder / "data"))
-        with self.log.open("wb") as log:
-            self.worker = subprocess.Popen(
-                [PROGRAM, "worker", "renders", "--id", "w", *self._shared], stdin=subprocess.DEVNULL, stderr=log
-            )
-
-    def start(self, *words: str | Path) -> subprocess.Popen[str]:
-        """Leave a command running."""
-        command = [PROGRAM, *words, *self._shared]
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def run(self, *words: str | Path, code: int = 0) -> tuple[str, str]:
-        """What a command prints and says, run in this process; it must end with ``code``."""
-        printed, said = TextIOWrapper(BytesIO(), "utf-8"), StringIO()
-        with redirect_stdout(printed), redirect_stderr(said):
-            ended = run([*map(str, words), *self._shared])
-        console.configure(quiet=False, verbose=0, color="auto")
-        assert ended == code, said.getvalue()
-        printed.seek(0)
-        return printed.read(), said.getvalue()
 
     def report(self, *words: str) -> list[str]:
         """The lines of the report."""
-        return self.run("report", "renders", *words)[0].splitlines()
-
-    def kill_engine(self) -> None:
-        """As a power cut would; its parent starts another."""
-        for engine in psutil.Process(self.worker.pid).children():
-            engine.kill()
-
-    def is_ready(self) -> bool:
-        return '"event":"ready"' in self.log.read_text()
+        return self.prints("report", "renders", *words).splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +92,8 @@ def farm(
     """A worker that counts renders, in two partitions."""
     clean(broker)
     ensure(broker, RENDERS, partitions=2)
-    farm = Farm(tmp_path_factory.mktemp("renders"), broker["bootstrap.servers"])
-    try:
-        until(farm.is_ready, "the worker is ready")
+    with Farm(tmp_path_factory.mktemp("renders"), broker["bootstrap.servers"]).serving() as farm:
         yield farm
-        farm.worker.send_signal(signal.SIGTERM)
-        assert farm.worker.wait(PATIENCE_S) == 0
-    finally:
-        farm.worker.kill()
-        farm.worker.wait()
 
 
 def test_nothing_is_there_before_the_first_night(farm: Farm) -> None:
@@ -155,18 +110,18 @@ def test_nights_are_counted_whatever_their_order_and_packing(farm: Farm) -> None
     (farm.night / f"renders_{SECOND}.csv.gz").write_bytes(gzip.compress(LATER.encode()))
     for name in ("renders_2023-02-29.csv", "notes.txt", f"Renders_{FIRST}.csv"):
         (farm.night / name).write_text("x9,maya,arnold,24,true,2000,10.5,50\n")
-    out, err = farm.run("replay", "renders", farm.night, "--wait")
+    out, err = farm.prints_and_says("replay", "renders", farm.night, "--wait")
     assert out == ""
     assert "ignored 3 files in " in err
     assert farm.report() == ["2"]
     assert farm.report("--maxcpu", "--uid") == ["x2"]
     (farm.night / f"renders_{FIRST}.csv.zst").write_bytes(zstandard.compress(EARLIER.encode()))
-    told = json.loads(farm.run("replay", "renders", farm.night, "--wait", "--json", code=3)[0])
+    told = json.loads(farm.prints("replay", "renders", farm.night, "--wait", "--json", code=3))
     assert (told["accepted"], told["rejected"]) == (5, 1)
     letter = told["dead_letters"][0]
     assert letter["reason"] == "maxram is missing, though the render succeeded"
     assert (Path(letter["file"]).name, letter["line"]) == (f"renders_{FIRST}.csv.zst", 2)
-    assert farm.run("dlq", "show", "renders", letter["id"])[0] == "x4,maya,arnold,24,true,5,,"
+    assert farm.prints("dlq", "show", "renders", letter["id"]) == "x4,maya,arnold,24,true,5,,"
     check(farm, counted([*rows_of(FIRST, EARLIER), *rows_of(SECOND, LATER)]))
     assert farm.report("--summary") == ["3.3333333333333335", "66.5", "3.6666666666666665", "10.5", "99.5"]
     assert farm.report("--failed") == ["4"]
@@ -176,8 +131,8 @@ def test_nights_are_counted_whatever_their_order_and_packing(farm: Farm) -> None
         '"na""me",karma,0,1,0,0,0,,,,,,,,,,,',
         "nuke,nuke,1,0,1.0,50.0,0.2,0.2,50.0,1.0,1.0,1.0,50.0,50.0,50.0,0.2,0.2,0.2",
     ]
-    assert "quantiles are within 1% of the exact ones" in farm.run("report", "renders", "--by", "day")[1]
-    lines = farm.run("tail", "renders", "-o", "beginning", "-e", "--latest")[0].splitlines()
+    assert "quantiles are within 1% of the exact ones" in farm.prints_and_says("report", "renders", "--by", "day")[1]
+    lines = farm.prints("tail", "renders", "-o", "beginning", "-e", "--latest").splitlines()
     newest = [json.loads(line) for line in lines]
     assert {(cell["day"], cell["app"], cell["renderer"], cell["success"]): cell["count"] for cell in newest} == {
         (FIRST, "nuke", "nuke", True): 1,
@@ -185,7 +140,7 @@ def test_nights_are_counted_whatever_their_order_and_packing(farm: Farm) -> None
         (SECOND, "maya", "arnold", True): 1,
         (SECOND, 'na"me', "karma", False): 1,
     }
-    assert json.loads(farm.run("state", "renders", "x2")[0])["day"] == FIRST
+    assert json.loads(farm.prints("state", "renders", "x2"))["day"] == FIRST
 
 
 def test_kills_amid_nights_that_take_each_other_over_leave_the_report_exact(farm: Farm) -> None:
@@ -198,16 +153,16 @@ def test_kills_amid_nights_that_take_each_other_over_leave_the_report_exact(farm
         made[-1].write_bytes(night)
         rows += rows_of(day, night.decode(errors="replace"))
     rows = counted(rows)
-    replay = farm.start("replay", "renders", *made, "--wait", "--rate", "9000")
+    replay = farm.begin("replay", "renders", *made, "--wait", "--rate", "9000")
     for starts in (1, 2):
-        until(lambda starts=starts: farm.log.read_text().count('"event":"ready"') >= starts, "the worker is ready")
-        farm.kill_engine()
+        farm.wait_for("ready", starts)
+        farm.engine().kill()
     _, err = replay.communicate(timeout=PATIENCE_S)
     assert replay.returncode == 3, err
     check(farm, rows)
-    farm.run("replay", "renders", farm.night, "--wait", code=3)
+    farm.prints("replay", "renders", farm.night, "--wait", code=3)
     check(farm, rows)
-    assert "equal: " in farm.run("verify", "renders", farm.night)[0]
+    assert "equal: " in farm.prints("verify", "renders", farm.night)
 
 
 def check(farm: Farm, rows: list[Row]) -> None:
