@@ -24,7 +24,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from tests.bench.figures import Cell
 from tests.bench.measure import Tree
@@ -116,10 +116,30 @@ def send(kafka: Mapping[str, str], topic: str, records: Sequence[Record], pace: 
         records: as many as ``pace`` takes.
         pace: the clock.
         tree: whose CPU is measured.
+
+    Raises:
+        RuntimeError: the broker did not take some of them: nothing can be said of who counts them.
     """
+    lost: list[KafkaError] = []
+
+    def note(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            lost.append(error)
+
     # An idempotent producer has five requests under way; while a sixth waits, librdkafka's thread spins, on the
     # core that the broker needs to answer. Without repetitions a record's offset is its place in the order, too.
-    producer = Producer({**kafka, "acks": "all", "retries": 0, "linger.ms": 2, "log_level": 0})
+    producer = Producer(
+        {
+            **kafka,
+            "acks": "all",
+            "retries": 0,
+            "linger.ms": 2,
+            "queue.buffering.max.messages": 0,
+            "log_level": 0,
+            "on_delivery": note,
+            "delivery.report.only.error": True,
+        }
+    )
     producer.list_topics(topic)  # connected, and told of the partitions, before the clock starts
     produce, due = producer.produce, [0.0] * len(records)
     cpu_s, late_s, is_warm = 0.0, 0.0, False
@@ -139,6 +159,8 @@ def send(kafka: Mapping[str, str], topic: str, records: Sequence[Record], pace: 
         producer.poll(0)
     cpu_s = tree.cpu_s() - cpu_s if tree else 0.0
     producer.flush()
+    if lost:
+        raise RuntimeError(f"{len(lost)} of {len(records)} records were not sent, first: {lost[0]}")
     return Sent(pace, due, begin + pace.warm_s, cpu_s, late_s * 1000)
 
 

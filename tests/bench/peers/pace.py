@@ -66,10 +66,9 @@ class Feed:
             for line in islice(file, self.pace.events):
                 value, before = line.rstrip(), self.answer.messages
                 key = self.answer.count(value)
-                home = homes.setdefault(key, -1)
-                if home < 0:
-                    home = homes[key] = partition_of(key, PARTITIONS)
-                self.records.append(Record(value, key, home))
+                if key not in homes:
+                    homes[key] = partition_of(key, PARTITIONS)
+                self.records.append(Record(value, key, homes[key]))
                 self._messages.append(key.decode() if self.answer.messages > before else "")
 
     def due(self, moments: Sequence[float]) -> dict[str, list[float]]:
