@@ -26,6 +26,8 @@ from tests.cluster import kill, tree_of
 
 STOP_S = 30.0
 LOOK_EVERY_S = 0.02
+LINE = 200
+"""As much of a line of a log as a table bears."""
 
 T = TypeVar("T")
 
@@ -101,7 +103,8 @@ def until(condition: Callable[[], T], what: str, seconds: float, running: Runnin
         if running is not None:
             running.look()
         if time.monotonic() > deadline:
-            raise Wrong(f"not within {seconds:g} s: {what}")
+            said = f"; its log ends with: {last_line(running.log.read_bytes())[:LINE]}" if running else ""
+            raise Wrong(f"not within {seconds:g} s: {what}{said}")
         time.sleep(LOOK_EVERY_S)
     return found
 
