@@ -9,17 +9,20 @@ word is used; `--help` reads the table below and imports none of them.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from types import FrameType
 from typing import Any, NoReturn, cast
 
 import click
 
 from ops import console
 from ops.options import Group
+from ops.start import release
 from schemas.errors import StreamgaugeError
 
 COMMANDS = {
@@ -42,6 +45,9 @@ COMMANDS = {
 }
 """Every command with the first line of its help, in the order in which a newcomer meets them."""
 
+SERVICES = frozenset({"worker", "collect"})
+"""What supervisors start and stop. To be stopped before there was anything to finish is a good end."""
+
 INTERRUPTED = 130
 
 
@@ -58,10 +64,29 @@ class Program(Group):
             return None
         return cast("click.Command", import_module(f"ops.commands.{cmd_name}").command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is to run; from here on a signal means to it what it must.
+
+        Raises:
+            click.UsageError: there is none of that name.
+            KeyboardInterrupt: Ctrl-C came before.
+        """
+        found = super().resolve_command(ctx, args)
+        if found[0] in SERVICES:
+            signal.signal(signal.SIGTERM, _nothing_began)
+        release()
+        return found
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _nothing_began(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 program = Program(
@@ -162,7 +187,3 @@ def main() -> NoReturn:
     except OSError:
         _silence_stdout()
     sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

@@ -64,7 +64,7 @@ class Demo:
         for name in self._streams:
             ensure({"bootstrap.servers": self._address}, stream(name).schema)
         words = ["worker", *self._streams, "--id", "demo", "--data", str(self.data), "--brokers", self._address]
-        start = [*PYTHON, "ops.cli"] if self._keep else [*PYTHON, "ops.worker.leashed", str(self.data)]
+        start = [*PYTHON, "ops.start"] if self._keep else [*PYTHON, "ops.worker.leashed", str(self.data)]
         with self.log.open("wb") as log:
             self._worker = subprocess.Popen(
                 [*start, *words],
@@ -144,7 +144,7 @@ class Demo:
 
     def _run(self, *words: str) -> bytes:
         """Run one command; its stdout. Ends early when the worker does."""
-        command = [*PYTHON, "ops.cli", *words, "--brokers", self._address, "--data", str(self.data)]
+        command = [*PYTHON, "ops.start", *words, "--brokers", self._address, "--data", str(self.data)]
         with tempfile.TemporaryFile(dir=self.data) as result:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=result)
             try:

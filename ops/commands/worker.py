@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import FrameType
-from typing import NoReturn
-
 import click
 
 from ops.counting import COUNTING, counting
@@ -25,10 +22,6 @@ from ops.settings import (
 INTERRUPTED = 130
 FILES = 65_536
 """A partition takes 14: the connections and pipes of its producer."""
-
-
-def _nothing_began(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(0)
 
 
 @click.command(cls=Command)
@@ -52,13 +45,9 @@ def command(settings: Settings, streams: tuple[str, ...]) -> int:
     Logs "ready" when all of its partitions are restored. A broker that cannot be reached is waited for. SIGTERM:
     the epoch is finished and committed, exit 0 within 10 s; Ctrl-C: the same, exit 130. The same command goes on.
     """
-    import signal
-    import sys
-
-    # Until the worker has handlers of its own there is nothing to finish; its imports take a while on a busy machine.
-    signal.signal(signal.SIGTERM, _nothing_began)
     import asyncio
     import logging
+    import sys
     from pathlib import Path
 
     from ops import console

@@ -27,7 +27,7 @@ from tests.waiting import until
 
 
 def program(data: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "ops.cli", "--data", str(data), "broker", *words]
+    return [sys.executable, "-m", "ops.start", "--data", str(data), "broker", *words]
 
 
 def run(data: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -105,7 +105,7 @@ def test_without_jars_and_network_the_command_says_what_is_needed(tmp_path: Path
     nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     home = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "broker", "start", "--data", str(tmp_path / "data")],
+        [sys.executable, "-m", "ops.start", "broker", "start", "--data", str(tmp_path / "data")],
         env={**os.environ, **nowhere, **home},
         capture_output=True,
         text=True,

@@ -63,7 +63,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
         def begin(bootstrap: str, *words: str) -> subprocess.Popen[str]:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ops.cli", *words, "-b", bootstrap, "--data", str(tmp_path)],
+                [sys.executable, "-m", "ops.start", *words, "-b", bootstrap, "--data", str(tmp_path)],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,7 +256,7 @@ def test_a_shell_completes_commands_streams_and_options(words: str, expected: se
         "COMP_CWORD": str(len(typed) - 1),
     }
     ended = subprocess.run(
-        [sys.executable, "-m", "ops.cli"],
+        [sys.executable, "-m", "ops.start"],
         env=environment,
         capture_output=True,
         text=True,
@@ -299,7 +300,7 @@ def test_schema_describes_records_and_summaries(streamgauge: Program) -> None:
 
 def run_in_shell(line: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """A command line as a shell runs it; ``streamgauge`` is the program, ``data`` its data."""
-    program = f"{sys.executable} -m ops.cli --data {tmp_path}/data"
+    program = f"{sys.executable} -m ops.start --data {tmp_path}/data"
     return subprocess.run(
         ["/bin/sh", "-c", line.replace("streamgauge", program)], capture_output=True, text=True, check=False, timeout=60
     )
@@ -345,6 +346,46 @@ def test_a_worker_that_is_stopped_before_it_began_ends_well(tmp_path: Path) -> N
     stopped = "import asyncio, os, signal; asyncio.run = lambda run: os.kill(os.getpid(), signal.SIGTERM)"
     words = [sys.executable, "-W", "ignore", "-c", f"{stopped}; from ops.cli import main; main()"]
     assert subprocess.run([*words, "worker", "--data", str(tmp_path)], check=False, timeout=60).returncode == 0
+
+
+HELD = """
+import signal, sys
+mask = signal.pthread_sigmask
+def tell(how, which):
+    mask(how, which)
+    print(how.name, flush=True)
+    sys.stdin.readline()
+signal.pthread_sigmask = tell
+from ops.start import main
+main()
+"""
+"""The program, which says that it holds signals, and goes on, to its imports, when it is told to."""
+
+
+@pytest.mark.parametrize(
+    ("word", "number", "code"),
+    [
+        ("worker", signal.SIGTERM, 0),
+        ("collect", signal.SIGTERM, 0),
+        ("worker", signal.SIGINT, 130),
+        ("status", signal.SIGINT, 130),
+        ("status", signal.SIGTERM, -signal.SIGTERM),
+    ],
+)
+def test_a_signal_that_comes_amid_the_imports_means_to_a_command_what_it_must(
+    word: str, number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """A worker had nothing to finish; what was asked for once was not done. Nobody is shown where Python was."""
+    words = [sys.executable, "-c", HELD, word, "--data", str(tmp_path), "--brokers", "127.0.0.1:1"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"SIG_BLOCK\n"
+            process.send_signal(number)
+            assert process.communicate(b"\n", timeout=60) == (b"", b"")
+            assert process.returncode == code
+        finally:
+            process.kill()
 
 
 def test_a_worker_has_room_for_more_files_than_a_shell_allows(tmp_path: Path) -> None:
