@@ -83,7 +83,7 @@ def test_a_message_of_the_loop_is_due_with_its_record_and_a_status_is_not(
     kinds = [b"message", b"status", b"message", b"status", b"message", b"message"]
     path = tmp_path / "events"
     path.write_bytes(b"".join(EVENT % (kind, b"anna") + b"\n" for kind in kinds))
-    monkeypatch.setattr(pace, "START", 2)
+    monkeypatch.setattr(pace, "BACKLOG_S", 2)
     monkeypatch.setattr(pace, "WARM_S", 1)
     monkeypatch.setattr(pace, "MEASURED_S", 2)
     feed = pace.Feed(path, rate=1)
