@@ -221,7 +221,7 @@ def _members(admin: AdminClient, group: str, topic: str) -> dict[int, str]:
     except KafkaException:
         return {}
     return {
-        place.partition: member.group_instance_id or member.client_id
+        place.partition: member.client_id.removeprefix("streamgauge-")
         for member in described.members
         if member.assignment is not None
         for place in member.assignment.topic_partitions

@@ -181,7 +181,9 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         topics.app,
         broker="kafka://",
         broker_client_id=f"streamgauge-{settings.instance}",
-        consumer_group_instance_id=settings.instance,
+        # A member that is back within its session is given what it had, and nothing is assigned anew. Where the topics
+        # were made again with more partitions meanwhile, the new ones would be nobody's: so it is another member then.
+        consumer_group_instance_id=f"{settings.instance}.{partitions}",
         datadir=str(settings.state_dir / "faust"),
         web_enabled=False,
         topic_allow_declare=False,

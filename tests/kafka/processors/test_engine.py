@@ -19,6 +19,8 @@ from ops.topics import ensure
 from processors.epoch import STAMP_KEY
 from processors.watchdog import EXIT_FINAL
 from schemas.sites import SITES
+from schemas.wire import partition_of
+from tests.waiting import until
 
 TOPICS = SITES.topics
 WAIT_S = 60.0
@@ -185,6 +187,28 @@ def test_compressed_batches_and_aborted_transactions_are_read_rightly(
     engine.wait_until_counted(261)
     assert newest(kafka)["1"]["emails"] == 261
     assert reasons(kafka) == []
+
+
+def test_a_member_that_is_back_at_once_has_the_partitions_that_are_new_since(
+    kafka: dict[str, Any], start_engine: StartEngine, tmp_path: Path
+) -> None:
+    """The group would give it what it had before its topics were made again, and the others to nobody."""
+    send(kafka, message(1))
+    first = start_engine()
+    first.wait_until_counted(1)
+    assert first.stop() == 0
+    admin = AdminClient(kafka)
+    topics = [TOPICS.input, TOPICS.summaries, TOPICS.changelog]
+    for deleted in admin.delete_topics(topics, operation_timeout=WAIT_S).values():
+        deleted.result()
+    until(lambda: admin.list_topics(timeout=WAIT_S).topics.keys().isdisjoint(topics), "the end of the topics")
+    ensure(kafka, SITES, 3, 1)
+    producer = Producer(kafka)
+    sites = {partition_of(site.encode(), 3): site for site in map(str, range(20))}
+    for partition, site in sites.items():
+        producer.produce(TOPICS.input, message(partition, site), site.encode(), partition)
+    assert producer.flush(20) == 0
+    start_engine(partitions=3, state_dir=str(tmp_path / "new")).wait_until_counted(3)
 
 
 def test_state_outlives_a_stop_a_kill_and_the_loss_of_the_directory(
