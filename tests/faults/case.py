@@ -27,7 +27,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from ops.topics import ensure
 from producers.simulate.api import served
 from tests.cluster import Cluster
-from tests.faults.checker import Place, Right, Unknown, Verdict, judge, observe
+from tests.faults.checker import Place, Right, Unknown, Verdict, judge, observe, read
 from tests.faults.nemesis import NO_STRIKES, Nemesis, Strike, Strikes
 from tests.faults.workload import Workload
 
@@ -174,9 +174,13 @@ class Sending:
         """Write the bad values evenly over the time of the case, past every check of ours."""
 
         def acknowledged(error: KafkaError | None, message: Message) -> None:
+            nonlocal taken
+            taken += error is None
             partition, offset = message.partition(), message.offset()
-            if error is None and partition is not None and offset is not None:
+            if error is None and partition is not None and offset is not None and offset >= 0:
                 self.bad[partition, offset] = message.value() or b""
+
+        taken = 0
 
         values, within_s = self._case.load.bad, self._case.lasts_s
         topic = self._case.load.schema.topics.input
@@ -188,8 +192,13 @@ class Sending:
             producer.poll(max(0.0, begin + within_s * number / len(values) - time.monotonic()))
             producer.produce(topic, value, key=value, on_delivery=acknowledged)
         producer.flush()
-        if len(self.bad) != len(values):
-            self.failures.append(f"{len(values) - len(self.bad)} bad records were not acknowledged")
+        if taken != len(values):
+            self.failures.append(f"{len(values) - taken} bad records were not acknowledged")
+        elif len(self.bad) != taken:
+            # A leader that was lost had stored one, and its successor says that it has it, but not where.
+            bad = set(values)
+            found = [message for message in read(self._cluster.kafka, topic) if message.value() in bad]
+            self.bad = {(one.partition() or 0, one.offset() or 0): one.value() or b"" for one in found}
 
 
 def _accepted(result: bytes) -> int:

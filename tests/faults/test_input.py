@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from ops.kafka import answered
 from ops.topics import ensure
 from processors.epoch import STAMP_KEY, Stamp
 from schemas.sites import SITES
@@ -178,7 +179,9 @@ def ends(cluster: Cluster) -> list[int]:
     consumer = Consumer({**cluster.kafka, "group.id": "ends"})
     try:
         partitions = sorted(consumer.list_topics(TOPICS.input, timeout=20).topics[TOPICS.input].partitions)
-        return [consumer.get_watermark_offsets(TopicPartition(TOPICS.input, p), timeout=20)[1] for p in partitions]
+        places = [TopicPartition(TOPICS.input, partition) for partition in partitions]
+        # The leader of a partition that was added just now may not know yet that it is.
+        return [answered(lambda at=at: consumer.get_watermark_offsets(at, timeout=20))[1] for at in places]
     finally:
         consumer.close()
 
