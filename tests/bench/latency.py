@@ -20,7 +20,8 @@ from tests.bench.open_loop import COLUMNS, Loop, Pace, Record, Step, send, witho
 from tests.bench.rig import Rig
 from tests.bench.watch import Echo, Watch
 
-PACE = Pace(rate=20_000, warm_s=10, measured_s=30)
+PACE = Pace(rate=20_000, warm_s=20, measured_s=30)
+"""A new broker takes some fifteen seconds until its code is compiled and it answers as it will from then on."""
 EPOCHS = ("100ms", "500ms")
 LIMIT_S = 60.0
 
