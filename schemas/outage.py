@@ -84,6 +84,9 @@ _PASSING = frozenset(
         "COORDINATOR_NOT_AVAILABLE",
         "NOT_COORDINATOR",
         "NOT_CONTROLLER",
+        "BROKER_NOT_AVAILABLE",
+        "REPLICA_NOT_AVAILABLE",
+        "UNSTABLE_OFFSET_COMMIT",  # the answer while a transaction that commits offsets is under way
         "REQUEST_TIMED_OUT",
         "NETWORK_EXCEPTION",
         "KAFKA_STORAGE_ERROR",  # the answer of a broker whose disk failed: others take over what it led

@@ -5,7 +5,6 @@ The loop itself is `tests.bench.open_loop`; the same for other engines, on a sma
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.bench.measure import Tree, core
 from tests.bench.open_loop import COLUMNS, Loop, Pace, Record, Step, send, without_collections
 from tests.bench.rig import Rig
 from tests.bench.watch import Echo, Watch
+from tests.waiting import until
 
 PACE = Pace(rate=20_000, warm_s=20, measured_s=30)
 """A new broker takes some fifteen seconds until its code is compiled and it answers as it will from then on."""
@@ -69,8 +69,11 @@ def _open_loop(rig: Rig, path: Path, watching: type[Watch], tree: Tree | None = 
 
 def _await(watch: Watch, ends: Mapping[int, int]) -> None:
     """Wait until the summaries count everything."""
-    deadline = time.monotonic() + LIMIT_S
-    while any(max((s.revision for s in watch.seen if s.partition == p), default=0) < end for p, end in ends.items()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not everything is counted {LIMIT_S:g} s after it was sent")
-        time.sleep(0.1)
+
+    def counted() -> bool:
+        newest = dict.fromkeys(ends, 0)
+        for one in list(watch.seen):
+            newest[one.partition] = max(newest[one.partition], one.revision)
+        return all(newest[partition] >= end for partition, end in ends.items())
+
+    until(counted, "summaries that count all that was sent", LIMIT_S)
