@@ -27,7 +27,7 @@ from ops.worker import directory
 from ops.worker.client import ask_all
 from ops.worker.directory import Entry
 from schemas.schema import Schema
-from schemas.wire import Topics
+from schemas.wire import CLIENT, Topics
 from sinks.committed import CommittedReader, Place, Span, committed_spans
 
 LETTERS_COUNTED = 100_000
@@ -221,7 +221,7 @@ def _members(admin: AdminClient, group: str, topic: str) -> dict[int, str]:
     except KafkaException:
         return {}
     return {
-        place.partition: member.client_id.removeprefix("streamgauge-")
+        place.partition: member.client_id.removeprefix(CLIENT)
         for member in described.members
         if member.assignment is not None
         for place in member.assignment.topic_partitions

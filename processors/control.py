@@ -32,7 +32,7 @@ from processors.table import PartitionTable
 from processors.transport import SESSION_TIMEOUT_S, RunTransport, partition_numbers
 from processors.watchdog import fail_stop
 from schemas.schema import Schema
-from schemas.wire import Topics, transactional_id
+from schemas.wire import CLIENT, Topics, transactional_id
 
 TABLE = "state"
 
@@ -180,7 +180,7 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
     app = StreamApp(
         topics.app,
         broker="kafka://",
-        broker_client_id=f"streamgauge-{settings.instance}",
+        broker_client_id=f"{CLIENT}{settings.instance}",
         # A member that is back within its session is given what it had, and nothing is assigned anew. Where the topics
         # were made again with more partitions meanwhile, the new ones would be nobody's: so it is another member then.
         consumer_group_instance_id=f"{settings.instance}.{partitions}",

@@ -120,8 +120,8 @@ class Processed:
                 if ends is not None and self._readable(ends):
                     return True
             except KafkaException as error:
-                if not passes(error.args[0]):
-                    raise  # a broker that is away comes back, or the time is over
+                if not passes(error.args[0]):  # a broker that is away comes back, or the time is over
+                    raise
             if not tick(behind):
                 return False
             if time.monotonic() > deadline:

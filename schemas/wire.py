@@ -43,6 +43,8 @@ LETTER_SHA256 = LETTER + "sha256"
 
 WORKERS = "streamgauge.workers"
 """Compacted topic, key = instance id: where each engine process can be asked (JSON)."""
+CLIENT = "streamgauge-"
+"""What stands before an instance id in the client id by which a group knows the member."""
 
 
 class Topics(NamedTuple):

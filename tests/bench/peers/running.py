@@ -20,6 +20,7 @@ from typing import Self, TypeVar
 
 import psutil
 
+from tests import waiting
 from tests.bench.measure import Tree, core
 from tests.bench.peers.engines import Engine, Job
 from tests.cluster import kill, tree_of
@@ -98,15 +99,18 @@ def until(condition: Callable[[], T], what: str, seconds: float, running: Runnin
     Raises:
         Wrong: it did not within ``seconds``, or the engine ended before.
     """
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if running is not None:
+
+    def looked_at() -> T:
+        found = condition()
+        if not found and running is not None:
             running.look()
-        if time.monotonic() > deadline:
-            said = f"; its log ends with: {last_line(running.log.read_bytes())[:LINE]}" if running else ""
-            raise Wrong(f"not within {seconds:g} s: {what}{said}")
-        time.sleep(LOOK_EVERY_S)
-    return found
+        return found
+
+    try:
+        return waiting.until(looked_at, what, seconds, LOOK_EVERY_S)
+    except TimeoutError as error:
+        said = f"; its log ends with: {last_line(running.log.read_bytes())[:LINE]}" if running else ""
+        raise Wrong(f"{error}{said}") from error
 
 
 def last_line(log: bytes) -> str:
