@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,15 +123,15 @@ class Rig:
 
     # -- the worker
 
-    def start(self, *options: str) -> Tree:
-        """Start the worker on its core."""
-        with core(measured=True):
+    def start(self, *options: str, pinned: bool = True) -> Tree:
+        """Start the worker on its core; not ``pinned``, on all of them, as on a machine of its own."""
+        with core(measured=True) if pinned else nullcontext():
             self.cluster.start_worker(WORKER, *options)
         return Tree(self.cluster.workers[WORKER].pid)
 
-    def start_idle(self, *options: str) -> tuple[Tree, float]:
+    def start_idle(self, *options: str, pinned: bool = True) -> tuple[Tree, float]:
         """Start the worker and wait until it is ready; its processes, and the CPU seconds that this took."""
-        tree = self.start(*options)
+        tree = self.start(*options, pinned=pinned)
         self.wait_until_ready()
         return tree, tree.cpu_s()
 
