@@ -23,6 +23,9 @@ from confluent_kafka import Producer
 from schemas.wire import partition_of
 
 TICK_S = 0.02
+CHUNK = 10_000
+MOST_QUEUED = 1_000_000
+"""Events that wait to be sent: the client's queue holds a gigabyte, a large backlog has more."""
 
 
 class Answer:
@@ -71,7 +74,9 @@ class Loader:
     def load_up_to(self, events: int) -> None:
         """Send until the topic holds ``events`` of them; at once."""
         while self.sent < events:
-            self._send(min(10_000, events - self.sent))
+            self._send(min(CHUNK, events - self.sent))
+            while len(self._producer) > MOST_QUEUED:
+                self._producer.poll(TICK_S)
         self._producer.flush()
 
     def trickle(self, rate: float, ending: threading.Event) -> None:

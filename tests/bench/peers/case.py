@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ TRICKLE_RATE = 200.0
 ENOUGH = 400_000
 """Events there are at least: a trickle that dried up would look like an engine that stands still."""
 STEADY_S = 3.0
-COUNT_LIMIT_S = 900.0
+COUNT_LIMIT_S = 1800.0
 KILL_LIMIT_S = 90.0
 IN_FLIGHT_S = 0.1
 """After a process was killed, the broker still takes in what it had sent."""
@@ -84,10 +85,10 @@ class Comparison:
 
     def load_up_to(self, events: int) -> None:
         """Let the topic hold so many events."""
-        with core(measured=False):
-            thread = threading.Thread(target=self.loader.load_up_to, args=(events,))
-            thread.start()
-        thread.join()
+        with ThreadPoolExecutor(1) as threads:
+            with core(measured=False):
+                loading = threads.submit(self.loader.load_up_to, events)
+            loading.result()
 
     def count(self, engine: Engine) -> tuple[Cost, int]:
         """Let an engine count the whole topic from nothing.
@@ -159,18 +160,18 @@ class Comparison:
     def _trickling(self) -> Generator[Callable[[], None]]:
         """Send events all the while; what it gives ends that."""
         ending = threading.Event()
-        with core(measured=False):
-            thread = threading.Thread(target=self.loader.trickle, args=(TRICKLE_RATE, ending))
-            thread.start()
+        with ThreadPoolExecutor(1) as threads:
+            with core(measured=False):
+                trickling = threads.submit(self.loader.trickle, TRICKLE_RATE, ending)
 
-        def end() -> None:
-            ending.set()
-            thread.join()
+            def end() -> None:
+                ending.set()
+                trickling.result()
 
-        try:
-            yield end
-        finally:
-            end()
+            try:
+                yield end
+            finally:
+                end()
 
 
 def peers(bench: Bench) -> list[Table]:
