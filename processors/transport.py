@@ -235,8 +235,8 @@ class RunConsumer(driver.Consumer):
         ends = await self.app.offsets.ends((tp.topic, tp.partition) for tp in partitions)
         return {TP(*place): offset for place, offset in ends.items()}
 
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Stock Faust logs errors about streams that are merely idle; `_watch_coordinator` looks at what matters."""
+    async def verify_all_partitions_active(self) -> None:
+        """Stock Faust wakes up to log errors about idle streams; `_watch_coordinator` looks at what matters."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Make durable what is counted before Faust lets the partitions go."""

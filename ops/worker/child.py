@@ -51,7 +51,7 @@ from schemas.schema import Schema
 
 FAILED = 70
 """Exit code of a doubt (``EX_SOFTWARE``): the worker starts the engine again."""
-LOOK_S = 0.25
+LOOK_S = 0.5
 LOOK_SOON_S = 0.05
 """Until the engine is ready: whoever waits for it hears of it at once."""
 BEAT_S = 10.0

@@ -46,7 +46,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (faust_consumer.Consumer, "_wait_next_records"),
     (faust_consumer.Consumer, "perform_seek"),
     (faust_consumer.Consumer, "resume_partitions"),
-    (faust_consumer.Consumer, "verify_event_path"),
+    (faust_consumer.Consumer, "verify_all_partitions_active"),
     (faust_consumer.ThreadDelegateConsumer, "_seek"),
     (Collection, "_new_store"),
     (Collection, "_new_changelog_topic"),
