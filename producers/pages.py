@@ -130,11 +130,11 @@ class PageApi:
                 if page.next_offset is not None and page.next_offset <= offset:
                     raise _Again(f"the answer's next_offset {page.next_offset} does not go on")
             except _Again as failed:
+                if failed.after is not None:
+                    self._gate.close_for(failed.after)  # also after the last attempt: it is meant for all readers
                 if attempt == ATTEMPTS:
                     raise PageGivenUp(f"{name} was given up after {ATTEMPTS} attempts: {failed}") from failed
                 self.repeated += 1
-                if failed.after is not None:
-                    self._gate.close_for(failed.after)
                 longest = min(BACK_OFF_S, FIRST_BACK_OFF_S * 2**attempt)
                 await self._sleep(random.uniform(longest / 2, longest))
             else:

@@ -207,6 +207,28 @@ def test_a_page_is_given_up_after_eight_attempts() -> None:
     assert len(requests) == ATTEMPTS
 
 
+def test_a_page_that_is_given_up_closes_the_gate_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last answer says when to come again, too; that is meant for all readers."""
+    monkeypatch.setattr(pages, "ATTEMPTS", 1)
+    requests: list[float] = []
+
+    def meet(number: int) -> str | None:
+        requests.append(monotonic())
+        return None if number else "503"
+
+    async def two_pages() -> None:
+        async with (
+            serving(real_pages(), "127.0.0.1", 0, meet, silence_s=5) as url,
+            PageApi(url, limit=100, gate=Gate(10_000)) as api,
+        ):
+            with pytest.raises(PageGivenUp):
+                await api.page(0)
+            await api.page(0)
+
+    asyncio.run(two_pages())
+    assert requests[1] - requests[0] >= 1.0
+
+
 def test_simulate_serves_pages_until_it_is_interrupted(shell: Shell) -> None:
     """The address is the result; recorded pages and synthetic ones; lines of the same items."""
     running = shell.start("simulate", "items", "--serve", "127.0.0.1:0", "--events", "500", "--keys", "50")
