@@ -84,7 +84,6 @@ class RunDecoder(Generic[R]):
         try:
             begins, ends = bytes(map(_FIRST, whole)), bytes(map(_LAST, whole))
             lines = b"\n".join(whole)
-            inside = b"".join(whole)
         except (TypeError, IndexError):  # a null value, an empty one
             return None
         # A value must be exactly one object. Without this check `{…},{…}` in one value and an object torn over
@@ -93,7 +92,7 @@ class RunDecoder(Generic[R]):
         # values only), so the right number of records means one a line.
         count = len(values)
         # A copy without the line ends between values, and a look for one in it, cost less than counting them all.
-        if not (begins.count(b"{") == ends.count(b"}") == count) or b"\n" in inside:
+        if not (begins.count(b"{") == ends.count(b"}") == count) or b"\n" in b"".join(whole):
             return None
         try:
             _require_utf8(lines)
