@@ -41,6 +41,14 @@ def path(said: str) -> Path:
     return Path(text(said)).expanduser()
 
 
+def database(said: str) -> str:
+    """The address of a database; a relative path of SQLite's is one of the current directory."""
+    from sinks.database import SQLITE, checked
+
+    url = checked(said)
+    return f"{SQLITE}{Path(url.removeprefix(SQLITE)).expanduser().absolute()}" if url.startswith(SQLITE) else url
+
+
 def truth(said: str) -> bool:
     """Yes or no; nothing is no."""
     word = said.strip().lower()

@@ -220,6 +220,12 @@ SKETCH: Setting[bool] = Setting(
     "sketch", readers.truth, "items: approximate counts in fixed memory, with their error bound.",
     "Exact unless asked.", False, commands=("worker", "verify"),
 )  # fmt: skip
+DATABASE: Setting[str | None] = Setting(
+    "database", readers.database,
+    "products: the database whose tables are kept up to date, too (postgresql://USER@HOST/NAME, sqlite:///PATH).",
+    "The topics hold all of it; a database is for those who ask in SQL.",
+    None, "none", "URL", commands=("worker",),
+)  # fmt: skip
 LEAVE: Setting[bool] = Setting(
     "leave", readers.truth, "Leave the consumer group when stopping (for scaling in).",
     "A worker that restarts finds its partitions waiting.", False, commands=("worker",),

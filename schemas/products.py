@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from schemas.csv_table import Column, Table, filled, text
 from schemas.errors import BadRecord
 from schemas.schema import Schema
+from schemas.sql_table import SqlTable
 
 Text = Annotated[str, Meta(min_length=1)]
 """An opaque, case-sensitive text."""
@@ -103,4 +104,14 @@ PRODUCTS: Schema[Product] = Schema(
         header=True,
         ops=("ingest", "update", "delete"),
     ),
-)
+    tables=(
+        SqlTable(
+            "products", "rows",
+            columns={"sku": "text", "name": "text", "description": "text"}, key=("sku", "name"), fields={},
+        ),
+        SqlTable(
+            "products_agg", "summaries",
+            columns={"name": "text", "no_of_products": "bigint"}, key=("name",), fields={"no_of_products": "count"},
+        ),
+    ),
+)  # fmt: skip

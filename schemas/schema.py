@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from schemas.csv_table import Table
 from schemas.decode import RunDecoder
 from schemas.errors import UsageError
+from schemas.sql_table import SqlTable
 from schemas.wire import Topics, merge_topics, topics
 
 R = TypeVar("R")
@@ -37,6 +38,7 @@ class Schema(Generic[R]):
         merges: whether entities cut across keys, so that counting publishes partials.
         row: the ``TypedDict`` of what is published beside the summaries, in ``<stream>.rows``; None: nothing is.
         csv: what the rows of the input files hold, where those are CSV.
+        tables: what is kept in a database, where one is configured.
         extend: the ``msgspec.Struct`` of a record that has further fields, by the names that a person configured; None
             for a stream whose fields are fixed.
     """
@@ -52,6 +54,7 @@ class Schema(Generic[R]):
     merges: bool = False
     row: Any = None
     csv: Table | None = None
+    tables: Sequence[SqlTable] = ()
     extend: Callable[[Sequence[str]], Any] | None = None
 
     def with_fields(self, names: Sequence[str]) -> Schema[R]:

@@ -119,6 +119,8 @@ class CommittedReader:
             "error_cb": troubled,
         }
         self.consumer = Consumer(properties, logger=logger)
+        self.at_end: set[Place] = set()
+        """Partitions that were read to their very end, and of which nothing came since."""
 
     def read(self, starts: Mapping[Place, int], ends: Spans) -> Iterator[list[Message]]:
         """The records from ``starts`` up to the end of each partition's span, in batches, in order by partition."""
@@ -156,8 +158,11 @@ class CommittedReader:
     def _batches(self, starts: Mapping[Place, int], left: set[Place]) -> Iterator[list[Message]]:
         """Batches without errors; a partition that is read to its very end is taken out of ``left``."""
         self.consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+        self.at_end.clear()
         while True:
             messages = self.consumer.consume(BATCH, WAIT_S)
+            if self.at_end and messages:
+                self.at_end.difference_update(map(place_of, messages))
             good = [message for message in messages if message.error() is None]
             if len(good) < len(messages):
                 for message in messages:
@@ -166,6 +171,7 @@ class CommittedReader:
                         continue
                     if error.code() == KafkaError._PARTITION_EOF:
                         left.discard(place_of(message))
+                        self.at_end.add(place_of(message))
                     elif error.code() in _FINAL or error.fatal():
                         raise KafkaException(error)
             yield good

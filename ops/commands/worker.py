@@ -8,6 +8,7 @@ from ops.counting import COUNTING, counting
 from ops.options import STREAM, Command, command_options
 from ops.settings import (
     ADVERTISE,
+    DATABASE,
     EPOCH,
     HTTP,
     ID,
@@ -35,6 +36,7 @@ FILES = 65_536
     ADVERTISE,
     MEMORY,
     SKIP_LOST,
+    DATABASE,
     LEAVE,
     *COUNTING,
 )
@@ -84,6 +86,7 @@ def command(settings: Settings, streams: tuple[str, ...]) -> int:
                 standbys=settings[STANDBYS],
                 memory_bytes=settings[MEMORY],
                 skip_lost=settings[SKIP_LOST],
+                database=settings[DATABASE],
                 leave=settings[LEAVE],
                 log_style=style,
                 log_level=level,

@@ -34,9 +34,18 @@ Owner = Callable[[int], Awaitable[Entry | None]]
 """Looks up who owns a partition of this stream."""
 
 
-async def answer_on(listener: socket.socket, engine: Counts, owner: Owner) -> web.AppRunner:
-    """Answer on ``listener`` until the returned runner is cleaned up."""
-    answers = _Answers(engine, owner)
+async def answer_on(
+    listener: socket.socket, engine: Counts, owner: Owner, counters: Mapping[str, float]
+) -> web.AppRunner:
+    """Answer on ``listener`` until the returned runner is cleaned up.
+
+    Args:
+        listener: the socket that the worker gave.
+        engine: is asked.
+        owner: looks up who owns a partition.
+        counters: what else this process counts, beside the engine.
+    """
+    answers = _Answers(engine, owner, counters)
     application = web.Application(client_max_size=1024)
     application.router.add_get("/status", answers.status)
     application.router.add_get("/state", answers.state)
@@ -48,13 +57,16 @@ async def answer_on(listener: socket.socket, engine: Counts, owner: Owner) -> we
 
 
 class _Answers:
-    def __init__(self, engine: Counts, owner: Owner) -> None:
+    def __init__(self, engine: Counts, owner: Owner, counters: Mapping[str, float]) -> None:
         self._engine = engine
         self._owner = owner
+        self._counters = counters
 
     async def status(self, _request: web.Request) -> web.Response:
         known = self._engine.status()
-        return _json({"partitions": known["partitions"], "counters": {**known["counters"], **usage()}})
+        return _json(
+            {"partitions": known["partitions"], "counters": {**known["counters"], **self._counters, **usage()}}
+        )
 
     async def state(self, request: web.Request) -> web.Response:
         key = request.query["key"]
@@ -118,9 +130,9 @@ class _Answers:
             await asyncio.sleep(0)  # a large key takes long: counting goes on between two
 
 
-def owned(engine: Counts) -> list[int]:
-    """The partitions that ``engine`` counts."""
-    partitions: dict[str, dict[str, Any]] = engine.status()["partitions"]
+def owned(engine: Counts, stage: str = "partitions") -> list[int]:
+    """The partitions that ``engine`` counts; with the stage ``merging``, those that it merges."""
+    partitions: dict[str, dict[str, Any]] = engine.status()[stage]
     return sorted(int(number) for number, partition in partitions.items() if partition["role"] == "active")
 
 

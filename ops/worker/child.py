@@ -29,11 +29,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import uvloop
 
-from ops.kafka import connect
+from ops.kafka import client_logger, connect
 from ops.registry import stream as stream_named
 from ops.topics import ensure, state_name
 from ops.worker import directory, logs
@@ -43,11 +43,14 @@ from ops.worker.directory import Entry
 from ops.worker.lock import alive
 from ops.worker.order import Order
 from ops.worker.reach import any_answers
-from ops.worker.stages import stages_of
+from ops.worker.stages import Stages, stages_of
 from processors import EngineSettings
 from processors.watchdog import tell_before_the_end
 from schemas.errors import BrokerUnreachable, StateRefused, StreamgaugeError, TopicMismatch, UsageError
 from schemas.schema import Schema
+
+if TYPE_CHECKING:
+    from sinks.tables import TableSink
 
 FAILED = 70
 """Exit code of a doubt (``EX_SOFTWARE``): the worker starts the engine again."""
@@ -60,6 +63,8 @@ COMPLAINT_S = 3.0
 FINISH_S = 5.0
 """After so long a stop has either succeeded or hangs at a broker that is away."""
 REMOVE_S = 1.5
+TABLES_S = 1.0
+"""What a transaction of the database gets to end; one that does not is rolled back, and done again later."""
 ORPHAN_S = 8.0
 """What an engine whose worker was killed gets to finish its epoch."""
 
@@ -130,16 +135,20 @@ class Child:
             return
         self._tell("restoring", "the engine joins its group")
         engine = stages_of(schema, stream.aggregator(self._order.counting), self._engine_settings(*topics))
+        sink = self._sink(schema)
         runner = None
         if self._order.listen_fd >= 0:
-            runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner)
+            counters = {} if sink is None else sink.counters
+            runner = await answer_on(socket.socket(fileno=self._order.listen_fd), engine, self._owner, counters)
         engine_run = asyncio.ensure_future(engine.run())
-        watch = asyncio.create_task(self._watch(engine))
+        watch = asyncio.create_task(self._watch(engine, sink))
         stopped = asyncio.create_task(self._stopping.wait())
+        tables = stopped if sink is None else asyncio.ensure_future(in_thread(sink.run))
         try:
-            await asyncio.wait({engine_run, watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
+            await asyncio.wait({engine_run, watch, stopped, tables}, return_when=asyncio.FIRST_COMPLETED)
+            for beside in (watch, tables):
+                if beside.done():
+                    beside.result()
             watch.cancel()
             if not engine_run.done():
                 await self._finish(engine, engine_run)
@@ -154,6 +163,9 @@ class Child:
         finally:
             watch.cancel()
             stopped.cancel()
+            if sink is not None:
+                sink.stop()
+                await asyncio.wait({tables}, timeout=TABLES_S)
             if runner is not None:
                 await runner.cleanup()
         # Without it readers of the entry still ask before they believe it.
@@ -216,6 +228,14 @@ class Child:
             log.warning("local state of deleted topics or another cluster is left alone", extra={"paths": others})
         return partitions, folder / name
 
+    def _sink(self, schema: Schema[Any]) -> TableSink | None:
+        """What brings the stream's tables over into a database, where it has tables and one is configured."""
+        if self._order.database is None or not schema.tables:
+            return None
+        from sinks.tables import TableSink
+
+        return TableSink(self._order.kafka, client_logger(), schema, self._order.database)
+
     def _refuse_taken_id(self) -> None:
         """Two members of one group instance would throw each other out for ever."""
         for entry in directory.read(self._order.kafka):
@@ -249,8 +269,8 @@ class Child:
 
     # -- beside the engine
 
-    async def _watch(self, engine: Counts) -> None:
-        """Report what the engine is at, and keep its entry in the directory true."""
+    async def _watch(self, engine: Counts, sink: TableSink | None) -> None:
+        """Report what the engine is at, keep its entry in the directory true, and the sink at the same partitions."""
         line_at = time.monotonic()
         while True:
             state, reason = await self._look(engine)
@@ -262,6 +282,9 @@ class Child:
                 log.warning("engine waits", extra={"reason": reason})
             if state == "ready":
                 self._keep_entry(owned(engine), followed(engine))
+            if sink is not None:
+                published = owned(engine, "merging") if isinstance(engine, Stages) else owned(engine)
+                sink.serve({"rows": owned(engine), "summaries": published})
             await asyncio.sleep(LOOK_SOON_S if state == "restoring" else LOOK_S)
 
     async def _look(self, engine: Counts) -> tuple[str, str]:

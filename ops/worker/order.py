@@ -31,6 +31,7 @@ class Order:
         standbys: copies of each partition's state on other workers.
         memory_bytes: budget of this process for state.
         skip_lost: go on past input that retention removed.
+        database: whose tables are kept up to date, too; None: no database's.
         leave: leave the group at the end instead of keeping the place for a restart.
         advertise: ``HOST:PORT`` under which others reach the worker; None when it serves no HTTP.
         listen_fd: the socket on which the worker asks this process; -1 when it serves no HTTP.
@@ -50,6 +51,7 @@ class Order:
     standbys: int = 0
     memory_bytes: int = 1 << 30
     skip_lost: bool = False
+    database: str | None = None
     leave: bool = False
     advertise: str | None = None
     listen_fd: int = -1
