@@ -59,9 +59,7 @@ COUNTERS: dict[str, Metric] = {
     "store_cache_bytes": Metric("store_cache_bytes", "gauge", "Memory of RocksDB's block cache and memtables."),
     "database_rows": Metric("database_rows_total", "counter", "Rows written to, or removed from, the database."),
     "database_refused": Metric("database_refused_rows_total", "counter", "Rows that the database cannot hold."),
-    "database_away": Metric(
-        "database_away_seconds", "gauge", "How long the database has not answered; 0: it does."
-    ),
+    "database_away": Metric("database_away_seconds", "gauge", "How long the database has not answered; 0: it does."),
     "memory_bytes": Metric("resident_memory_bytes", "gauge", "Resident memory of the engine process."),
     "cpu_seconds": Metric("cpu_seconds_total", "counter", "CPU time of the engine process, user and system."),
 }
