@@ -35,6 +35,8 @@ class Contest:
     def __init__(self, rows: Rows, records: Sequence[Render], keys: Sequence[bytes]) -> None:
         self.taken_back: list[Render] = []
         """What counted before this batch and does not any more."""
+        self.met_later: dict[bytes, str] = {}
+        """The latest day on which a uid was met, by its key, where a record of an earlier day counts."""
         self._rows = rows
         self._numbered: dict[int, Cell] = {}
         arrives, counts = [True] * len(keys), [True] * len(keys)
@@ -55,12 +57,15 @@ class Contest:
         contested = {first[keys[place]] for place in again}.union(again)
         contested.update(place for place, row in enumerate(stored) if row is not None)
         held: dict[bytes, tuple[Render, int]] = {}  # what counts of a uid so far, and its place
+        latest: dict[bytes, str] = {}
         for place in sorted(contested):
             key, record, row = keys[place], records[place], stored[place]
             if key not in held and row is not None:
                 held[key] = self._stored(record.uid, row), _STORED
+            latest[key] = max(record.day, latest.get(key, ""))
             if key in held:
                 before, at = held[key]
+                latest[key] = max(latest[key], before.day)
                 if not _is_before(record, before):
                     arrives[place] = counts[place] = False
                     continue
@@ -69,6 +74,7 @@ class Contest:
                 else:
                     counts[at] = False
             held[key] = record, place
+        self.met_later = {key: day for key, day in latest.items() if day > held[key][0].day}
 
     def _stored(self, uid: str, row: bytes) -> Render:
         """The render that counted before this batch."""

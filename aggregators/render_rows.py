@@ -12,6 +12,8 @@
     u UID              which cell the render counts in, its line and its contribution
     c ENTITY           the cell (`aggregators.cell`), its number, and how many renders have arrived in it
     n, n NUMBER        the number of the next cell, the entity of that number
+    l UID              the latest day on which the uid was met, where that is not the one that counts (with a retention)
+    w DAY UID          the same, by day
     b NUMBER PLACE     `BLOCK` renders of a cell, in the order of their arrival
     f                  the first day that is not folded
 """
@@ -43,6 +45,7 @@ _BLOCK = Struct(">cIQ")
 CELLS = b"c"
 UIDS, UIDS_END = b"u", b"v"
 FLOOR = b"f"
+LATEST, WATCHED = b"l", b"w"
 _NUMBERS = b"n"
 
 

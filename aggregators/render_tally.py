@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from operator import attrgetter
 from typing import Any
@@ -27,9 +27,12 @@ from aggregators.render_contest import Contest
 from aggregators.render_rows import (
     CELLS,
     FLOOR,
+    LATEST,
     UIDS,
+    WATCHED,
     Contribution,
     arrived_in,
+    cell_numbered,
     cell_of,
     decode,
     delete_arrived,
@@ -48,15 +51,17 @@ class Tally:
 
     Args:
         rows: of the partition.
+        forgets: whether days are folded, so that uids are forgotten.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, *, forgets: bool = False) -> None:
         self.touched: dict[int, Cell] = {}
         """The cells that changed, by number."""
         floor = rows.get(FLOOR)
         self.floor = "" if floor is None else floor.decode()
         """The first day that is not folded."""
         self._rows = rows
+        self._forgets = forgets
 
     def count(self, records: Sequence[Render], keys: Sequence[bytes]) -> None:
         """Count records, each unless its uid counts already by one that is first.
@@ -68,6 +73,8 @@ class Tally:
         contest = Contest(self._rows, records, keys)
         for before in contest.taken_back:
             self._cell(before.day, before.app, before.renderer, before.success).remove(before)
+        if self._forgets:
+            self._watch(contest.met_later)
         if not contest.arrived:
             return
         if len(contest.arrived) < len(records):
@@ -94,7 +101,10 @@ class Tally:
             put(self._rows, cell)
 
     def fold(self, floor: str) -> None:
-        """The first day that is not folded is ``floor``, or a later one."""
+        """The first day that is not folded is ``floor``, or a later one.
+
+        A uid is forgotten with the latest day on which it was met: else that day, replayed, would count it again.
+        """
         if floor <= self.floor:
             return
         self.settle()
@@ -105,11 +115,29 @@ class Tally:
             for uid, *_ in arrived_in(rows, number, count):
                 key = UIDS + uid.encode()
                 counted = rows.get(key)
-                if counted is not None and decode(counted)[0] == number:
+                if counted is not None and decode(counted)[0] == number and rows.get(LATEST + uid.encode()) is None:
                     rows.delete(key)
             delete_arrived(rows, number, count)
+        for watched, _ in list(rows.range(WATCHED, WATCHED + floor.encode())):
+            uid = watched[len(WATCHED) + len(floor) :]
+            rows.delete(watched)
+            rows.delete(LATEST + uid)
+            counted = rows.get(UIDS + uid)
+            if counted is not None and cell_numbered(rows, decode(counted)[0]).day < floor:
+                rows.delete(UIDS + uid)
         self.floor = floor
         rows.put(FLOOR, floor.encode())
+
+    def _watch(self, met: Mapping[bytes, str]) -> None:
+        """Note the latest day on which uids were met, where it is not the one that counts."""
+        for key, day in met.items():
+            uid = key[len(UIDS) :]
+            known = self._rows.get(LATEST + uid)
+            if known is None or known.decode() < day:
+                if known is not None:
+                    self._rows.delete(WATCHED + known + uid)
+                self._rows.put(LATEST + uid, day.encode())
+                self._rows.put(WATCHED + day.encode() + uid, b"1")
 
     def _cell(self, day: str, app: str, renderer: str, success: bool) -> Cell:
         """A cell that changes."""

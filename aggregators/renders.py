@@ -18,7 +18,7 @@ A cell's blocks are read when a render that had an extreme is taken back, and th
 was taken back stays in them: the row of its uid says that it does not count there any more.
 
 With a retention, a day is folded when it is older than the newest day less the retention: its cells stay as they are,
-its renders are forgotten, and a record of it is too late.
+a record of it is too late, and a uid is forgotten that was met on no later day.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Renders(Aggregator[Render]):
         away = np.zeros(len(records), np.bool_)
         away[list(strangers(rows, keys))] = True
         future = self._in_the_future(days, ranks, batch)
-        tally = Tally(rows)
+        tally = Tally(rows, forgets=self._retention_ms is not None)
         refused = [(place, WRONG_PARTITION) for place in np.flatnonzero(away).tolist()]
         for begin, end, floor in self._parts(days, np.where(away | future, -1, ranks), tally.floor):
             tally.fold(floor)

@@ -59,12 +59,16 @@ def cells(records: Iterable[Render]) -> dict[Cell, dict[str, Any]]:
 
 
 class Retained:
-    """What is refused and what is forgotten with a retention: days older than the newest less the retention."""
+    """What is refused and what is forgotten with a retention: days older than the newest less the retention.
+
+    A uid is forgotten when the latest day on which it was met is.
+    """
 
     def __init__(self, retention_days: int) -> None:
         self.days = retention_days
-        self.records: list[Render] = []
-        self.folded: list[Render] = []
+        self.first: dict[str, Render] = {}
+        self.latest: dict[str, int] = {}
+        self.forgotten: list[Render] = []
         self.floor = 0
 
     def count(self, record: Render) -> str | None:
@@ -72,8 +76,10 @@ class Retained:
         if day < self.floor:
             return "too late"
         self.floor = max(self.floor, day - self.days)
-        kept = counted(self.records)
-        self.folded += [one for one in kept if date.fromisoformat(one.day).toordinal() < self.floor]
-        self.records = [one for one in kept if date.fromisoformat(one.day).toordinal() >= self.floor]
-        self.records.append(record)
+        for uid in [uid for uid, latest in self.latest.items() if latest < self.floor]:
+            del self.latest[uid]
+            self.forgotten.append(self.first.pop(uid))
+        if record.uid not in self.first or rank(record) < rank(self.first[record.uid]):
+            self.first[record.uid] = record
+        self.latest[record.uid] = max(day, self.latest.get(record.uid, 0))
         return None

@@ -148,16 +148,16 @@ def test_forgetting_cells_changes_nothing(records: list[Render], cuts: set[int])
 def test_with_a_retention_old_days_are_refused_and_stay_as_they_were(
     records: list[Render], cuts: set[int], days: int
 ) -> None:
-    """What was counted of a folded day still counts; its renders are forgotten, so its uids may come again."""
+    """What was counted of a folded day still counts; its uids are forgotten, and may come again, unless met later."""
     reference = naive.Retained(days)
     refused = [(at, reason) for at, record in enumerate(records) if (reason := reference.count(record))]
     renders = Renders(Counting(retention_ms=days * 86_400_000 + 3_600_000))
     outcome = laws.outcome(renders, records, cuts)
     assert outcome.refused == refused
-    kept = naive.counted(reference.records)
+    kept = list(reference.first.values())
     # A render is told apart by its place, since a uid may be counted again.
     figures: dict[Any, list[Render]] = {}
-    for one in [*reference.folded, *kept]:
+    for one in [*reference.forgotten, *kept]:
         figures.setdefault(cell_of(*naive.cell(one)), []).append(one)
     shares = {entity: share for entity, share in outcome.summaries.items() if share is not None}
     assert {entity: share["count"] for entity, share in shares.items()} == {e: len(r) for e, r in figures.items()}
@@ -166,6 +166,8 @@ def test_with_a_retention_old_days_are_refused_and_stay_as_they_were(
         assert merged([share])["maxcpu"]["mean"] == naive.measure(figures[entity], "maxcpu")["mean"]
     uids = sum(key.startswith(b"u") for key in outcome.rows)
     assert uids == len(kept)
+    watched = sum(one.day != date.fromordinal(reference.latest[one.uid]).isoformat() for one in kept)
+    assert [sum(key.startswith(kind) for key in outcome.rows) for kind in (b"l", b"w")] == [watched, watched]
     rows_of_cells = [msgspec.json.decode(row) for key, row in outcome.rows.items() if key.startswith(b"c")]
     open_cells = [row for row in rows_of_cells if date.fromisoformat(row["day"]).toordinal() >= reference.floor]
     blocks = sum(key.startswith(b"b") for key in outcome.rows)
@@ -211,6 +213,19 @@ def test_an_earlier_day_takes_a_uid_over_with_all_that_it_counted_for() -> None:
     }
     ram = shares[f"{DAYS[1]},maya,arnold,true"]["maxram"]
     assert (ram["max"], ram["uid"], ram["sum"]) == (80.0, "y", "0x5p+5")
+
+
+def test_a_day_that_is_replayed_counts_nothing_again_though_its_uids_first_day_is_folded() -> None:
+    """A uid of day 0 that came again on day 1 is known for as long as day 1 is."""
+    first, again = render(day=DAYS[0]), render(day=DAYS[1])
+    for records in ([first, again], [again, first]):
+        rows, renders = Rows(MemoryStore()), Renders(Counting(retention_ms=86_400_000))
+        renders.update(rows, Batch([*records, render(uid="x", day=DAYS[2])], ()))
+        assert renders.update(rows, Batch([again], ())).entities == []
+        assert renders.summary(rows, f"{DAYS[0]},maya,arnold,true") is not None
+        assert renders.summary(rows, f"{DAYS[1]},maya,arnold,true") is None
+        renders.update(rows, Batch([render(uid="x", day=DAYS[3])], ()))
+        assert list(renders.keys(rows)) == ["x"]
 
 
 def test_of_equal_day_and_line_the_row_that_is_smaller_by_bytes_counts() -> None:
