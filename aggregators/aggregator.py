@@ -67,6 +67,13 @@ WRONG_PARTITION = "wrong partition"
 
 
 @dataclass(frozen=True)
+class Unanswerable:
+    """Instead of the answer to a question that this key's state cannot answer, though that of other keys can."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Counting:
     """What a person can set about counting. Times are event time in milliseconds."""
 
@@ -148,7 +155,7 @@ class Aggregator(ABC, Generic[R]):
         """A question about one key that the summary does not answer, as plain JSON-able data.
 
         Every aggregator answers ``state`` (all that is known of the key, for people). Returns None when the key
-        has no state here.
+        has no state here, and `Unanswerable` where what was asked for is folded.
 
         Raises:
             LookupError: no such view.

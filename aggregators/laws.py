@@ -25,7 +25,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeVar
 
-from aggregators.aggregator import Aggregator, Batch
+import orjson
+
+from aggregators.aggregator import Aggregator, Batch, Unanswerable
 from aggregators.rows import Memory, MemoryStore, Rows
 
 R = TypeVar("R")
@@ -84,6 +86,8 @@ def outcome(
         if forget:
             rows.forget_all()
     done.summaries = {entity: aggregator.summary(rows, entity) for entity in entities}
+    for entity, summary in done.summaries.items():
+        _told(f"the summary of {entity!r}", summary)
     for key in aggregator.keys(rows):
         for name, arguments in views:
             answer = _answer(aggregator, rows, key, name, arguments)
@@ -141,9 +145,20 @@ def _alike(aggregator: Aggregator[R], records: Sequence[R], other: Sequence[R], 
 
 def _answer(aggregator: Aggregator[R], rows: Rows, key: str, name: str, arguments: Mapping[str, str]) -> Any:
     try:
-        return aggregator.view(rows, key, name, arguments)
+        answer = aggregator.view(rows, key, name, arguments)
     except ValueError as error:
         return str(error)
+    if not isinstance(answer, Unanswerable):
+        _told(f"the view {name} of {key!r}", answer)
+    return answer
+
+
+def _told(what: str, value: Any) -> None:
+    """What is answered and published travels as JSON, whose writer knows integers of 64 bits only."""
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise LawBroken(f"{what} is no JSON: {error}: {value!r}") from error
 
 
 def _same(what: str, one: Mapping[Any, Any], two: Mapping[Any, Any]) -> None:

@@ -22,6 +22,9 @@ from aggregators.session_head import NAMES, Head, summary
 from aggregators.session_window import WINDOW_MS
 from schemas.sessions import Further
 
+_LEAST = -(2**63)
+"""What JSON can tell: the first window of all begins before it."""
+
 
 def state(name: str, head: Head, clock: int) -> dict[str, Any]:
     """All that is known of a session.
@@ -34,7 +37,7 @@ def state(name: str, head: Head, clock: int) -> dict[str, Any]:
     return {
         **summary(name, head),
         "dimensions": {dimension: text for dimension, (_, text) in head.known.items()},
-        "peak_window": None if head.peak is None else head.peak.window * WINDOW_MS,
+        "peak_window": None if head.peak is None else max(head.peak.window * WINDOW_MS, _LEAST),
         "peak_state": _peak_state(head),
         "last_touched": head.touched,
         "folded_before": max(head.floor * WINDOW_MS, head.start),

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from aggregators.aggregator import Unanswerable
 from aggregators.pile import NO_FLOOR, Longs, Numbers
 from aggregators.site import Site
 
 PERIODS = {"hour": 3600, "day": 86400}
 """Seconds."""
+_LEAST = -(2**63)
 
 
 def state(site: Site, site_id: str) -> dict[str, Any]:
@@ -40,13 +42,13 @@ def state(site: Site, site_id: str) -> dict[str, Any]:
     }
 
 
-def at(site: Site, site_id: str, arguments: Mapping[str, str]) -> dict[str, Any] | None:
+def at(site: Site, site_id: str, arguments: Mapping[str, str]) -> dict[str, Any] | Unanswerable | None:
     """The summary as of the moment ``ts`` (inclusive); None when the site had no event by then."""
     moment, totals = _integer(arguments, "ts"), site.totals
     if moment < totals.first:
         return None
     if moment < totals.floor:
-        raise ValueError(f"what was before {totals.floor} is folded (--retention): ask for that moment or a later one")
+        return Unanswerable(f"what was before {totals.floor} is folded (--retention)")
     message_times, visitors, status_times, operators = site.everything()
     later = np.sort(message_times[message_times > moment])
     chats = int(_met(site, later).sum())
@@ -75,7 +77,7 @@ def by(site: Site, arguments: Mapping[str, str]) -> list[dict[str, int]]:
     status_times, operators = status_times[order], operators[order]
     floor = site.totals.floor
     from_period = -(-floor // period) if floor != NO_FLOOR else NO_FLOOR
-    # Periods by number: the start of the first may lie outside of 64 bits.
+    # Periods by number: the start of the first may lie outside of 64 bits, and is told as the least there is.
     message_periods, status_periods = message_times // period, status_times // period
     met = _met(site, message_times)
     counts: dict[int, dict[str, int]] = {}
@@ -87,7 +89,8 @@ def by(site: Site, arguments: Mapping[str, str]) -> list[dict[str, int]]:
     ):
         for number, size in zip(numbers.tolist(), sizes.tolist(), strict=True):
             if number >= from_period:
-                empty = {"period_start": number * period, "messages": 0, "emails": 0, "operators": 0, "visitors": 0}
+                start = max(number * period, _LEAST)
+                empty = {"period_start": start, "messages": 0, "emails": 0, "operators": 0, "visitors": 0}
                 counts.setdefault(number, empty)[name] = size
     return [counts[number] for number in sorted(counts)]
 

@@ -43,10 +43,20 @@ def ask_views(
     name: str,
     arguments: Mapping[str, str],
     keys: Collection[str] = (),
+    refused: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, Any]]:
     """The view ``name`` of each of ``keys`` (default: of all keys), in no particular order.
 
     A key without state is left out, and so is every key of a stream whose topic does not exist.
+
+    Args:
+        kafka: client properties.
+        admin: connected with them.
+        schema: of the stream.
+        name: of the view.
+        arguments: of the view.
+        keys: which are asked about.
+        refused: takes the reason of each key whose state cannot answer; None: the first such key is an error.
 
     Raises:
         StreamgaugeError: a partition has no owner that answers, or one refused the question.
@@ -60,7 +70,13 @@ def ask_views(
     asked = [("name", name), *arguments.items(), *(("key", key) for key in keys)]
     claims = [entry for entry in read(kafka) if entry.stream == schema.name]
     for http, partitions in _plan(schema.name, wanted, claims).items():
-        yield from _answers(schema.name, http, partitions, count, asked)
+        for key, answer, *why in _answers(schema.name, http, partitions, count, asked):
+            if not why:
+                yield key, answer
+            elif refused is None:
+                raise StreamgaugeError(f"{schema.name} cannot say it of {key!r}: {why[0]}")
+            else:
+                refused[key] = why[0]
 
 
 def _plan(stream: str, wanted: set[int], claims: list[Entry]) -> dict[str, set[int]]:
@@ -82,7 +98,7 @@ def _plan(stream: str, wanted: set[int], claims: list[Entry]) -> dict[str, set[i
 
 def _answers(
     stream: str, http: str, partitions: set[int], count: int, asked: list[tuple[str, str]]
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[list[Any]]:
     """What the worker at ``http`` says about its ``partitions``."""
     url = f"http://{http}/views/{stream}?{urlencode(asked)}"
     try:
@@ -94,10 +110,10 @@ def _answers(
                     f"partitions {missing} of {stream} are moving to another worker; try again in a moment"
                 )
             for line in answer:
-                key, value = orjson.loads(line)
+                told = orjson.loads(line)
                 # Partitions that moved meanwhile may be answered by two workers.
-                if value is not None and partition_of(key.encode(), count) in partitions:
-                    yield key, value
+                if (told[1] is not None or told[2:]) and partition_of(told[0].encode(), count) in partitions:
+                    yield told
     except HTTPError as error:
         with error:
             raise StreamgaugeError(f"the worker at {http} cannot say it: {_reason(error)}") from error

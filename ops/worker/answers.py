@@ -2,7 +2,8 @@
 
     GET /status                      JSON: engine.status(), memory and CPU
     GET /state?key=K                 JSON: the view "state" of a key; 404 unknown, 421 not owned here
-    GET /views?name=N&…              a JSON line [key, answer] for each key owned here; with key=K&key=… of those
+    GET /views?name=N&…              a JSON line [key, answer] for each key owned here; with key=K&key=… of those;
+                                     [key, null, reason] where the key's state cannot answer
 
 The worker (`ops.worker.server`) is the only one who asks; it checks streams, limits and time-outs.
 """
@@ -21,6 +22,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from aggregators.aggregator import Unanswerable
 from ops.worker.directory import Entry
 from ops.worker.server import PARTITIONS
 from ops.worker.stages import Stages
@@ -106,9 +108,9 @@ class _Answers:
             await response.prepare(request)
             waiting = bytearray()
             if first is not None:
-                waiting += orjson.dumps(first) + b"\n"
+                waiting += _line(*first)
                 async for line in lines:
-                    waiting += orjson.dumps(line) + b"\n"
+                    waiting += _line(*line)
                     if len(waiting) >= CHUNK_BYTES:
                         await response.write(bytes(waiting))
                         waiting.clear()
@@ -144,6 +146,11 @@ def usage() -> dict[str, float]:
     else:
         resident = spent.ru_maxrss  # the peak; bytes on macOS
     return {"memory_bytes": resident, "cpu_seconds": round(spent.ru_utime + spent.ru_stime, 3)}
+
+
+def _line(key: str, answer: Any) -> bytes:
+    told = (key, None, answer.reason) if isinstance(answer, Unanswerable) else (key, answer)
+    return orjson.dumps(told) + b"\n"
 
 
 def _json(value: Any, status: int = 200) -> web.Response:

@@ -5,7 +5,8 @@
     GET /metrics                Prometheus text
     GET /status                 JSON: the engines, their partitions and counters
     GET /state/STREAM/KEY       JSON: all that is known of a key; 404 unknown, 421 with the owner where it is
-    GET /views/STREAM?name=N&…  a JSON line [key, answer] for each key that this worker owns; with key=K&key=… of those
+    GET /views/STREAM?name=N&…  a JSON line [key, answer] for each key that this worker owns; with key=K&key=… of those;
+                                [key, null, reason] where the key's state cannot answer
 
 The worker asks its engine processes (`ops.worker.answers`) and passes on what they say. An answer of `/views` that
 breaks off, because an engine died in the middle, ends without the last chunk, which HTTP clients report.

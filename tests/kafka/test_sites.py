@@ -16,6 +16,27 @@ EVERY = 100
 """Of the answer's sites so many are passed over for each that is taken."""
 
 
+def test_a_site_whose_past_is_folded_does_not_keep_others_from_the_report_of_a_moment(
+    broker: dict[str, Any], clean: Callable[[dict[str, Any]], None], tmp_path: Path
+) -> None:
+    """With a retention: who can be told is told, and a line names who cannot."""
+    clean(broker)
+    ensure(broker, SITES, partitions=3)
+    events = tmp_path / "events.jsonl"
+    line = '{"id":"%s","type":"message","from":"v%s","site_id":"%s","timestamp":%d,"data":{"message":"x"}}\n'
+    told = [("a", "1", 100), ("b", "1", 200), ("c", "1", 900), *((f"d{n}", str(n), 100) for n in range(2, 9))]
+    events.write_text("".join(line % (id_, id_, site, time) for id_, site, time in told))
+    with Running(tmp_path, broker["bootstrap.servers"], "sites", "--retention", "10s").serving() as worker:
+        worker.prints("replay", "sites", events, "--wait")
+        printed, said = worker.prints_and_says("report", "sites", "--at", "150", code=1)
+        assert printed.splitlines() == [f"{n},messages=0,emails=1,operators=0,visitors=1" for n in range(2, 9)]
+        assert said == (
+            "streamgauge: 1 of the sites cannot be told as of 150; site 1: what was before 890 is folded "
+            "(--retention); ask for a later moment\n"
+        )
+        assert worker.prints("report", "sites", "--at", "900").count("\n") == 8
+
+
 def test_the_report_is_the_known_answer_also_when_all_is_sent_again(
     broker: dict[str, Any], clean: Callable[[dict[str, Any]], None], tmp_path: Path
 ) -> None:

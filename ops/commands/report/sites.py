@@ -58,18 +58,27 @@ def command(
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
     if csv and settings.json:
         raise click.UsageError("--csv and --json exclude each other", click.get_current_context())
-    table, known = _table(settings, list(dict.fromkeys(sites)), at, rank, by, operators=operators, coverage=coverage)
+    folded: dict[str, str] = {}
+    asked = list(dict.fromkeys(sites))
+    table, known = _table(settings, asked, folded, at, rank, by, operators=operators, coverage=coverage)
     for line in table.json() if settings.json else table.csv() if csv else table.text():
         console.write(line + "\n")
     console.flush()
     unknown = [site for site in sites if site not in known]
     if unknown:
         raise StreamgaugeError(f"no such site: {', '.join(unknown)}")
+    if folded:
+        first = min(folded)
+        raise StreamgaugeError(
+            f"{len(folded):,} of the sites cannot be told as of {at}; site {first}: {folded[first]}; "
+            "ask for a later moment"
+        )
 
 
 def _table(
     settings: Settings,
     sites: list[str],
+    folded: dict[str, str],
     at: int | None,
     rank: str | None,
     by: str | None,
@@ -77,7 +86,7 @@ def _table(
     operators: bool,
     coverage: bool,
 ) -> tuple[Table, set[str]]:
-    """The table, and which of ``sites`` have a summary."""
+    """The table, and which of ``sites`` have a summary; ``folded`` takes those that cannot be told, and why."""
     from ops.ask import ask_views
     from ops.kafka import client_logger, connect
     from ops.reports import sites as reports
@@ -92,7 +101,7 @@ def _table(
     known = {summary["site_id"] for summary in found} if sites else set[str]()
 
     def answers(name: str, **arguments: str) -> Iterator[tuple[str, Any]]:
-        return ask_views(settings.kafka, admin, SITES, name, arguments, sites)
+        return ask_views(settings.kafka, admin, SITES, name, arguments, sites, folded)
 
     if by is not None:
         return reports.periods(answers("by", period=by)), known

@@ -63,7 +63,7 @@ class NaiveSites:
         for event in self.events[site]:
             periods[event.timestamp // seconds * seconds].append(event)
         whole = [start for start in sorted(periods) if start >= self.floor(site)]
-        return [{"period_start": start, **self.totals(site, periods[start])} for start in whole]
+        return [{"period_start": max(start, -(2**63)), **self.totals(site, periods[start])} for start in whole]
 
     def operators(self, site: str) -> list[dict[str, Any]]:
         intervals: list[tuple[str, int, int | None]] = []

@@ -352,6 +352,7 @@ def test_sums_of_many_shares_are_exact(groups: list[list[float]]) -> None:
 
 def test_times_without_any_bound_are_counted_one_by_one() -> None:
     """The whole range of 64 bits in one session, and in one partition."""
+    laws.split(Sessions(Counting(max_ahead_ms=0)), [sample(-(2**63), 0.5)], set(), views=[("state", {})])
     run = [sample(2**63 - 1, 0.5), sample(-(2**63), 0.5), *(sample(ms, 0.25, "b") for ms in range(8))]
     laws.split(Sessions(Counting(max_ahead_ms=0)), run, {1, 2, 5}, views=[("state", {})])
     wide = [*(sample(ms, 0.25) for ms in range(8)), sample(2**45, 0.5), *(sample(ms, 0.5, "b") for ms in range(8))]
