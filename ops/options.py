@@ -233,8 +233,10 @@ def _remember(setting: Setting[Any]) -> Callable[[click.Context, click.Parameter
             flags[setting.name] = (*flags.get(setting.name, ()), *(part for given in value for part in given))
         else:
             flags[setting.name] = value
-        if isinstance(parameter, GlobalOption) and not setting.switch:
-            context.meta.setdefault(_GIVEN, []).extend([parameter.opts[0], str(value)])
+        if isinstance(parameter, GlobalOption):
+            word = parameter.opts[0]
+            again = [word] * int(value) if setting.switch else [word, str(value)]
+            context.meta.setdefault(_GIVEN, []).extend(again)
 
     return remember
 

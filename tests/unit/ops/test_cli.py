@@ -162,6 +162,13 @@ def test_a_flag_counts_also_when_it_says_nothing_or_off(
     assert (probe[0][STANDBYS], probe[0][HTTP]) == (0, None)
 
 
+def test_a_line_that_goes_on_repeats_switches_too(probe: list[Settings], streamgauge: Program) -> None:
+    """Who asked for JSON gets it the second time."""
+    streamgauge("-v", "--json", "completion", "-vv", "-q", "--color", "never")
+    words = ["--verbose", "--json", "--verbose", "--verbose", "--quiet", "--color", "never"]
+    assert sorted(probe[0].given) == sorted(words)
+
+
 def test_client_properties_collect_over_all_words(probe: list[Settings], streamgauge: Program) -> None:
     streamgauge("-X", "a=1", "-X", "b=x=y", "completion", "-X", "a=2")
     assert probe[0].properties == {"a": "2", "b": "x=y"}
