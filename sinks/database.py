@@ -183,13 +183,15 @@ class _Postgres:
         state = error.sqlstate or ""
         if isinstance(error, self._psycopg.DataError) or state in _TOO_LARGE:
             return ValueRefused(_one_line(error))
-        if isinstance(error, self._psycopg.OperationalError) and state[:2] in _PASSING:
+        if (isinstance(error, self._psycopg.OperationalError) and state[:2] in _PASSING) or state == _READ_ONLY:
             return DatabaseAway(_one_line(error))
         return StreamgaugeError(f"the database refuses: {_one_line(error)}")
 
 
 _TOO_LARGE = frozenset({"54000", "22P05"})
 """A limit of the program (a key beyond what an index holds), a character that the server's encoding lacks."""
+_READ_ONLY = "25006"
+"""A server that has become a replica, until the address leads to the new primary."""
 _PASSING = frozenset({"", "08", "40", "53", "55", "57", "58"})
 """Classes of errors that pass: connection, conflict, resources, locks, an operator's shutdown, the disk."""
 

@@ -239,6 +239,17 @@ def test_a_table_with_other_columns_is_refused(topics: Topics, ask: Ask) -> None
     assert "\n" not in str(running.error)
 
 
+def test_a_server_that_takes_no_writes_for_a_while_is_waited_for(topics: Topics, postgres: Postgres) -> None:
+    """After a fail-over an address may lead to a replica for some seconds."""
+    topics.pair("k-1", "Ann", "")
+    postgres.ask("ALTER DATABASE postgres SET default_transaction_read_only = on")
+    with sinking(topics, postgres.url) as running:
+        until(lambda: running.sink.counters["database_away"] > 0)
+        postgres.ask("SET default_transaction_read_only = off; ALTER DATABASE postgres RESET ALL")
+        until(lambda: found(postgres.ask, PAIRS))
+    assert running.error is None
+
+
 def test_a_row_that_the_database_cannot_hold_is_left_out_alone(topics: Topics, postgres: Postgres) -> None:
     """PostgreSQL's index holds keys of 2.7 kB; the rest of the batch is written, and the sink goes on."""
     with sinking(topics, postgres.url):
