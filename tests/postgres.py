@@ -78,8 +78,9 @@ class Postgres:
         self.process.wait(PATIENCE_S)
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
-        """What a query finds."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        """What a query finds; it may write where others may not."""
+        writes = "-c default_transaction_read_only=off"
+        with psycopg.connect(self.url, autocommit=True, options=writes) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
