@@ -85,6 +85,7 @@ class TableSink:
         self._stopping = threading.Event()
         self._places: frozenset[Place] = frozenset()
         self._kept_ms: dict[str, int] = {}
+        self._away_since: float | None = None
         self.counters: dict[str, float] = {"database_rows": 0, "database_refused": 0, "database_away": 0}
         """The names of `/metrics`."""
 
@@ -108,21 +109,19 @@ class TableSink:
         Raises:
             StreamgaugeError: what a person must mend: the tables are another's, or the database or Kafka refuses.
         """
-        said_at, away_since = float("-inf"), cast("float | None", None)
+        said_at = float("-inf")
         while not self._stopping.is_set():
             try:
                 with opened(self._url) as database, CommittedReader(
                     self._kafka, self._logger, group=GROUP, hurry=False
                 ) as reader:  # fmt: skip
-                    log.info("database connected", extra={"database": name_of(self._url)})
-                    self.counters["database_away"], away_since = 0, None
                     self._follow(database, reader)
             except (DatabaseAway, KafkaException) as error:
                 if isinstance(error, KafkaException) and not passes(error.args[0]):
                     raise StreamgaugeError(f"what the database is to hold cannot be read: {error}") from error
                 now = time.monotonic()
-                away_since = away_since or now
-                self.counters["database_away"] = round(now - away_since, 1)
+                self._away_since = self._away_since or now
+                self.counters["database_away"] = round(now - self._away_since, 1)
                 if now - said_at >= LINE_EVERY_S:
                     said_at = now
                     log.warning(
@@ -135,12 +134,17 @@ class TableSink:
 
     def _follow(self, database: Database, reader: CommittedReader) -> None:
         """Bring over what is published for as long as the connection lasts."""
+        answered = False
         while not self._stopping.is_set():
             places = self._places
             if not places:
                 self._stopping.wait(LOOK_S)
                 continue
             positions = self._begin(database, places)
+            if not answered:  # to be connected is not enough: it must take what is written
+                answered = True
+                self.counters["database_away"], self._away_since = 0, None
+                log.info("database connected", extra={"database": name_of(self._url)})
             try:
                 for messages in reader.follow({place: positions[place].offset for place in places}):
                     if messages:
