@@ -103,7 +103,8 @@ class Source:
 
     def _damaged(self, what: str) -> StreamgaugeError:
         return StreamgaugeError(
-            f"{self.name} is damaged: {what}; what could be read of it was sent, get a complete file and replay that"
+            f"{self.name} is damaged: {what}; what could be read of it was sent; "
+            "put a whole file in its place before you go on"
         )
 
 
