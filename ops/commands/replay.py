@@ -7,6 +7,7 @@ Its parts: `producers.replay` reads files once, `producers.follow` reads growing
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,9 @@ def command(
     """
     if follow and (wait or from_line or "-" in paths):
         raise UsageError("--follow goes with files and directories only, and not with --wait or --from-line")
+    packed = [path for path in paths if path.endswith((".gz", ".zst")) and not Path(path).is_dir()]
+    if follow and packed:
+        raise UsageError(f"{packed[0]} is packed, and packed files are not followed; replay it without --follow")
     if timeout is not None and not wait:
         raise UsageError("--timeout says how long --wait waits; give both or none")
     from ops.registry import stream as stream_of

@@ -162,6 +162,13 @@ def test_a_flag_counts_also_when_it_says_nothing_or_off(
     assert (probe[0][STANDBYS], probe[0][HTTP]) == (0, None)
 
 
+def test_a_packed_file_is_not_followed(streamgauge: Program) -> None:
+    """Its bytes were once taken for lines."""
+    ended = streamgauge("replay", "sites", "--follow", "plain.jsonl", "packed.jsonl.gz")
+    assert ended.code == 2
+    assert "packed.jsonl.gz is packed, and packed files are not followed" in ended.err
+
+
 def test_a_line_that_goes_on_repeats_switches_too(probe: list[Settings], streamgauge: Program) -> None:
     """Who asked for JSON gets it the second time."""
     streamgauge("-v", "--json", "completion", "-vv", "-q", "--color", "never")
