@@ -15,7 +15,7 @@ that is not running, until another takes them over.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -83,14 +83,25 @@ class StreamView:
 
 @dataclass(frozen=True)
 class WorkerView:
-    """One worker that answers, or that still has something that nobody took over."""
+    """One worker that answers, or that still has something that nobody took over.
+
+    Args:
+        worker: its id.
+        host: where it runs.
+        pid: of its parent process.
+        http: where it is asked; None: nowhere.
+        running: whether it answers; of one that cannot be asked, whether its groups hear from it.
+        ready: whether all its partitions are restored; None: it cannot be asked.
+        streams: that it serves.
+        restarts: of its engine processes.
+    """
 
     worker: str
     host: str
     pid: int
     http: str | None
     running: bool
-    ready: bool
+    ready: bool | None
     streams: list[str]
     restarts: int
 
@@ -129,10 +140,11 @@ def overview(kafka: Mapping[str, str], admin: AdminClient, schemas: Iterable[Sch
         else StreamView(schema.name)
         for schema in schemas
     ]
+    heard = {part.owner for stream in streams for part in stream.partitions if part.running}
     return Overview(
         brokers=sorted(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()),
         cluster=metadata.cluster_id,
-        workers=_workers(entries, answers),
+        workers=_workers(entries, answers, heard),
         streams=streams,
     )
 
@@ -148,7 +160,9 @@ def _answers(entries: list[Entry]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _workers(entries: list[Entry], answers: Mapping[str, dict[str, Any]]) -> list[WorkerView]:
+def _workers(
+    entries: list[Entry], answers: Mapping[str, dict[str, Any]], heard: Collection[str | None]
+) -> list[WorkerView]:
     views: dict[tuple[str, int], WorkerView] = {}
     for entry in entries:
         said = answers.get(entry.http or "", {})
@@ -162,8 +176,8 @@ def _workers(entries: list[Entry], answers: Mapping[str, dict[str, Any]]) -> lis
             host=entry.host,
             pid=entry.pid,
             http=entry.http,
-            running=bool(said),
-            ready=bool(said.get("ready")),
+            running=bool(said) if entry.http is not None else entry.worker in heard,
+            ready=bool(said.get("ready")) if entry.http is not None else None,
             streams=sorted(served),
             restarts=sum(engine["restarts"] for engine in engines),
         )

@@ -12,7 +12,7 @@ from ops.options import Command, command_options
 from ops.settings import Settings
 
 if TYPE_CHECKING:
-    from ops.overview import Overview, Part, StreamView
+    from ops.overview import Overview, Part, StreamView, WorkerView
 
 EVERY_S = 2.0
 
@@ -73,12 +73,12 @@ def _lines(seen: Overview) -> Iterator[str]:
             [
                 [
                     worker.worker,
-                    ("ready" if worker.ready else "not ready") if worker.running else "not answering",
+                    _said(worker),
                     ",".join(worker.streams),
                     worker.http or "off",
                     worker.host,
                     str(worker.pid),
-                    worker.restarts if worker.running else None,
+                    worker.restarts if worker.running and worker.ready is not None else None,
                 ]
                 for worker in seen.workers
             ],
@@ -101,6 +101,13 @@ def _lines(seen: Overview) -> Iterator[str]:
     if missing:
         yield ""
         yield f"no topics yet: {', '.join(missing)} (streamgauge topics create, or start a worker)"
+
+
+def _said(worker: WorkerView) -> str:
+    """The state of a worker; one with --http off is heard of by its groups, if at all."""
+    if not worker.running:
+        return "not running" if worker.ready is None else "not answering"
+    return "running" if worker.ready is None else "ready" if worker.ready else "not ready"
 
 
 def _row(stream: StreamView, part: Part) -> list[str | int | None]:

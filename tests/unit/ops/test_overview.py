@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.overview import _Engine, _owner, _restored  # pyright: ignore[reportPrivateUsage]
+from ops.overview import _Engine, _owner, _restored, _workers  # pyright: ignore[reportPrivateUsage]
 from ops.worker.directory import Entry, owner_of
 from sinks.committed import Span
 
@@ -29,6 +29,13 @@ def test_a_worker_that_answers_is_believed() -> None:
 def test_an_owner_that_does_not_answer_is_said_to() -> None:
     """The group still counts on it: its session has not run out."""
     assert _owner(3, [entry("a", active=[3])], {}, {3: "a-0"})[:3] == ("a", False, "not answering")
+
+
+def test_of_a_worker_that_nobody_can_ask_the_group_says_whether_it_runs() -> None:
+    """`--http off`: whether it is ready cannot be known, and is not said."""
+    quiet = [entry("a", http=None, active=[3])]
+    (heard,), (silent,) = _workers(quiet, {}, {"a"}), _workers(quiet, {}, set())
+    assert ((heard.running, heard.ready), (silent.running, silent.ready)) == ((True, None), (False, None))
 
 
 def test_an_owner_whose_session_has_run_out_is_not_running() -> None:
