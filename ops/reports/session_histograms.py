@@ -11,7 +11,8 @@ session peaks
 all sessions  ···············█·············▄  3
               0              ½             1
 
-Version and state are those that the tree found; where no session is high, those that most sessions have.
+Version and state are those that the tree found, unless the reader names others; where no session is high, those that
+most sessions have.
 """
 
 from __future__ import annotations
@@ -44,17 +45,21 @@ class Histogram:
         return {"title": self.title, "series": [{"value": name, "bins": bins} for name, bins in self.series]}
 
 
-def histograms(sessions: Sequence[Session], tree: Tree) -> list[Histogram]:
+def histograms(
+    sessions: Sequence[Session], tree: Tree, version: str | None = None, state: str | None = None
+) -> list[Histogram]:
     """The five.
 
     Args:
         sessions: those of the report, with their samples.
         tree: what it found.
+        version: that the last three are about; None: what it found.
+        state: that the last one is about; None: what it found.
     """
-    version = _found(sessions, tree, "version")
+    version = version or _found(sessions, tree, "version")
     with_version = [one for one in sessions if one.dimensions["version"] == version]
     others = [one for one in sessions if one.dimensions["version"] != version]
-    state = _found(with_version, tree, "state")
+    state = state or _found(with_version, tree, "state")
     its, this = f"version {_name(version)}", f"version {_name(version)}, state {_name(state)}"
     return [
         Histogram("session peaks", tuple(_peaks(sessions, lambda _: "all sessions"))),

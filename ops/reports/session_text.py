@@ -30,7 +30,7 @@ def sentences(tree: Tree) -> Iterator[str]:
     if not tree.sessions:
         yield f"{_interval(tree.interval)}there were no sessions"
         return
-    share = _percent(tree.high / tree.sessions)
+    share = percent(tree.high / tree.sessions)
     yield (
         f"{_interval(tree.interval)}{share} of the sessions had CPU over {tree.threshold * 100:g} % "
         f"({tree.high:,} of {tree.sessions:,})"
@@ -41,16 +41,16 @@ def sentences(tree: Tree) -> Iterator[str]:
 
 def _sentence(level: Level) -> str:
     chosen, others = level.values[0], level.values[1:]
-    said = f"of those {_percent(chosen.share_of_parent)} {_predicate(level, chosen)}"
+    said = f"of those {percent(chosen.share_of_parent)} {_predicate(level, chosen)}"
     said += "".join(
-        f"{',' if number else ';'} {_percent(value.share_of_parent)} {_name(level, value)} ({_percent(value.baseline)})"
+        f"{',' if number else ';'} {percent(value.share_of_parent)} {_name(level, value)} ({percent(value.baseline)})"
         for number, value in enumerate(others[:OTHERS])
     )
     return said + (f", and {len(others) - OTHERS:,} more" if len(others) > OTHERS else "")
 
 
 def _predicate(level: Level, value: Value) -> str:
-    all_were = f"{_percent(value.baseline)} of all sessions"
+    all_were = f"{percent(value.baseline)} of all sessions"
     match level.dimension:
         case "version":
             return f"were running version {_name(level, value)} ({all_were} were)"
@@ -100,7 +100,7 @@ def _moment(ms: int) -> str:
         return f"{ms} ms"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A share as people say it; what is neither nothing nor all is never rounded to that."""
     percent = share * 100
     if 0 < percent < 0.5:

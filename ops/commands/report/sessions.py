@@ -14,8 +14,6 @@ from ops.units import duration_ms, moment_ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ops.reports.sessions import Interval, Session
-
 
 class Text(click.ParamType):
     """A word that ``read`` makes a number of."""
@@ -81,13 +79,14 @@ def command(
         raise click.UsageError("--from is after --to", context)
     if csv and (settings.json or histograms):
         raise click.UsageError(f"--csv and {'--json' if settings.json else '--histograms'} exclude each other", context)
+    from ops.reports.session_answers import ask_sessions, known_dimensions
     from ops.reports.session_histograms import bars
     from ops.reports.session_histograms import histograms as histograms_of
     from ops.reports.session_text import sentences
     from ops.reports.sessions import Interval, drill_down
 
-    interval, sessions = _ask(settings, Interval(since, until, last), samples=histograms)
-    tree = drill_down(sessions, settings[THRESHOLD], interval, _known(dimensions, sessions))
+    interval, sessions = ask_sessions(settings.kafka, Interval(since, until, last), samples=histograms)
+    tree = drill_down(sessions, settings[THRESHOLD], interval, known_dimensions(dimensions, sessions))
     pictures = histograms_of(sessions, tree) if histograms else []
     if settings.json:
         import json
@@ -103,41 +102,3 @@ def command(
     for line in lines:
         console.write(line + "\n")
     console.flush()
-
-
-def _ask(settings: Settings, interval: Interval, *, samples: bool) -> tuple[Interval, list[Session]]:
-    """The interval with its beginning, and the sessions that start in it."""
-    from ops.ask import ask_views
-    from ops.kafka import connect
-    from ops.reports.sessions import Session
-    from schemas.sessions import SESSIONS
-
-    limits = {"from": interval.since, "to": interval.until, "last": interval.last, "samples": 1 if samples else None}
-    arguments = {name: str(value) for name, value in limits.items() if value is not None}
-    answers = [
-        answer for _, answer in ask_views(settings.kafka, connect(settings.kafka), SESSIONS, "report", arguments)
-    ]
-    interval = interval.until_now(max((answer["end"] for answer in answers), default=None))
-    # Of a partition whose time is behind the others', sessions are named that are not in the report; of one whose
-    # newest session is not, its end.
-    found = [Session(**answer) for answer in answers if "start" in answer]
-    return interval, [session for session in found if interval.holds(session.start)]
-
-
-def _known(dimensions: tuple[str, ...], sessions: list[Session]) -> list[str]:
-    """The dimensions asked for, each once.
-
-    Raises:
-        UsageError: no session has one of them.
-    """
-    from ops.reports.sessions import dimensions_of
-    from ops.suggest import did_you_mean
-    from schemas.errors import UsageError
-
-    known = dimensions_of(sessions)
-    for dimension in dimensions if sessions else ():
-        if dimension not in known:
-            raise UsageError(
-                f"sessions have no dimension {dimension!r}{did_you_mean(dimension, known, otherwise_list=True)}"
-            )
-    return list(dict.fromkeys(dimensions))
