@@ -11,6 +11,7 @@ True
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -19,18 +20,28 @@ from aggregators.rows import Changes
 from processors.run import KafkaRecord
 from schemas.errors import StateError
 from schemas.wire import (
+    LETTER_BYTES,
     LETTER_FILE,
     LETTER_GROUP,
+    LETTER_LENGTH,
     LETTER_LINE,
     LETTER_MESSAGE,
     LETTER_OFFSET,
     LETTER_PARTITION,
+    LETTER_SHA256,
     LETTER_TOPIC,
+    MAX_RECORD_BYTES,
     ORIGIN,
 )
 
 STAMP_KEY = b"\x00stamp"
 """The stamp's key in the changelog and in the store. Keys that begin with NUL are the engine's."""
+
+FILE_BYTES, LINE_DIGITS = 4_096, 18
+"""Of an origin that somebody wrote: no longer than a path, or a number of 64 bits."""
+
+KEY_BYTES = 32_000
+"""What a key may take beside the largest value, within Kafka's limit of 1,048,588 bytes for all of a record."""
 
 BY_KEY = -1
 """The partition of an output whose key names it: librdkafka hashes keys, which would cost us microseconds each."""
@@ -107,7 +118,12 @@ class Epoch:
 
 
 def letter_of(record: KafkaRecord, topic: str, partition: int, group: str, reason: str) -> Letter:
-    """The dead letter of an input record: its original bytes, where it is from and why it is here."""
+    """The dead letter of an input record: its original bytes, where it is from and why it is here.
+
+    A record that is larger than any producer of ours sends is cut as they cut it: the topic of dead letters, made with
+    Kafka's own limit, would refuse it, and the engine would meet it again for ever.
+    """
+    key, value = record.key, record.value or b""
     headers = [
         (LETTER_TOPIC, topic.encode()),
         (LETTER_PARTITION, b"%d" % partition),
@@ -115,12 +131,15 @@ def letter_of(record: KafkaRecord, topic: str, partition: int, group: str, reaso
         (LETTER_GROUP, group.encode()),
         (LETTER_MESSAGE, reason.encode()),
     ]
-    for name, value in record.headers:
-        if name == ORIGIN and value:
-            file, colon, line = value.rpartition(b":")
-            if colon and line.isdigit():
-                headers += [(LETTER_FILE, file), (LETTER_LINE, line)]
-    return Letter(record.key, record.value or b"", headers)
+    for name, said in record.headers:
+        if name == ORIGIN and said:
+            file, colon, line = said.rpartition(b":")
+            if colon and line.isdigit() and len(line) <= LINE_DIGITS:
+                headers += [(LETTER_FILE, file[:FILE_BYTES]), (LETTER_LINE, line)]
+    if len(value) + max(0, len(key or b"") - KEY_BYTES) > MAX_RECORD_BYTES:
+        headers += [(LETTER_LENGTH, b"%d" % len(value)), (LETTER_SHA256, sha256(value).hexdigest().encode())]
+        key, value = key and key[:LETTER_BYTES], value[:LETTER_BYTES]
+    return Letter(key, value, headers)
 
 
 def lost_letter(topic: str, partition: int, group: str, first: int, next: int) -> Letter:

@@ -30,6 +30,8 @@ R = TypeVar("R")
 OPEN_RECORDS = 16_384
 """So many values are decoded in one call: few enough for their memory to be used again at once, enough for what is
 looked up meanwhile (the keys met so far) to be fetched into the CPU's cache seldom."""
+OPEN_BYTES = 16 << 20
+"""So many bytes are opened at once, however few values they are."""
 PART_BYTES = 64 << 20
 """Values of so many bytes make a part, however few: what is highly compressed may be large when it is opened."""
 
@@ -54,31 +56,42 @@ class Part(Generic[R]):
         self._take_in = self.records.extend if columns is None else columns.extend
         self._packets: list[Packet] = []
         self._begins: list[int] = []
+        self._opened: tuple[int, Sequence[KafkaRecord]] = -1, ()
 
     def record(self, place: int) -> KafkaRecord:
-        """The record at ``place`` as it came; its packet is opened for it."""
+        """The record at ``place`` as it came; its packet is opened for it.
+
+        The packet opened last stays open: of one that is full of bad records, each would open it again.
+        """
         index = bisect_right(self._begins, place) - 1
-        return self._packets[index].records()[place - self._begins[index]]
+        if index != self._opened[0]:
+            self._opened = index, self._packets[index].records()
+        return self._opened[1][place - self._begins[index]]
 
     def take(self, packets: Iterator[Packet], decoder: RunDecoder[R], *, timed: bool) -> bool:
-        """Open packets that hold `OPEN_RECORDS` together, and decode them; False when none is left."""
+        """Open packets that hold `OPEN_RECORDS` or `OPEN_BYTES` together, and decode them; False when none is left."""
         opened: list[KafkaRecord] = []
+        values: list[bytes | None] = []
+        nbytes = 0
         for packet in packets:
             self._packets.append(packet)
             self._begins.append(self.size + len(opened))
-            opened += packet.records()
-            if len(opened) >= OPEN_RECORDS:
+            records = packet.records()
+            of_packet = [record.value for record in records]
+            opened += records
+            values += of_packet
+            nbytes += sum(map(len, filter(None, of_packet)))
+            if len(opened) >= OPEN_RECORDS or nbytes >= OPEN_BYTES:
                 break
         if not opened:
             return False
-        values = [record.value for record in opened]
         decoded = decoder.decode(values)
         self._take_in(decoded.records)
         if timed:
             self.times += [opened[index].timestamp for index in decoded.positions]
         self.bad += [(self.size + index, reason) for index, reason in decoded.bad]
         self.size += len(values)
-        self.nbytes += sum(map(len, filter(None, values)))
+        self.nbytes += nbytes
         return True
 
     def close(self) -> None:

@@ -149,7 +149,12 @@ class _Job:
         positions = Positions(self._settings.data / "follow" / cluster / self._stream.name)
         with Interrupt() as interrupt:
             progress = console.Progress("following", None, "records")
-            tick = _Throttled(lambda: progress.set(follow.ledger.accepted, note=_note(publisher, follow, None)))
+
+            def seen() -> None:
+                progress.set(follow.ledger.accepted, note=_note(publisher, follow, None))
+                publisher.spans.clear()  # nobody waits for a worker here, and they would add up for ever
+
+            tick = _Throttled(seen)
             publisher = self._publisher(interrupt, tick)
             follow = Follow(
                 paths, self._sender(publisher, interrupt), self._read(), positions, interrupt, notice=console.say

@@ -134,6 +134,30 @@ def test_what_is_large_when_it_is_opened_is_counted_in_parts(monkeypatch: pytest
     assert parts[2].record(5).offset == 2 * each + 5
 
 
+def test_few_values_that_are_large_are_opened_bit_by_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A packet may hold one record of a megabyte, packed into a kilobyte: sixteen thousand of those fit no memory."""
+    monkeypatch.setattr("processors.waiting.OPEN_BYTES", 10)
+    decoder, sizes = RunDecoder[str](str), list[int]()
+    waiting = Waiting()
+    waiting.add([Fetched(batch_of([b'"seven"'], "zstd", first=place), place) for place in range(9)])
+    decode = decoder.decode
+    monkeypatch.setattr(decoder, "decode", lambda values: sizes.append(len(values)) or decode(values))
+    (part,) = waiting.parts(decoder, timed=False)
+    assert (part.records, part.places, sizes) == (["seven"] * 9, range(9), [2, 2, 2, 2, 1])
+
+
+def test_a_packet_full_of_bad_records_is_opened_once_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thirty thousand records of garbage fit a packet."""
+    opened: list[int] = []
+    records = Fetched.records
+    monkeypatch.setattr(Fetched, "records", lambda packet: opened.append(packet.first) or records(packet))
+    waiting = Waiting()
+    waiting.add([Fetched(batch_of([b"x"] * 20, first=first), first) for first in (0, 20)])
+    (part,) = waiting.parts(RunDecoder[int](int), timed=False)
+    assert [part.record(place).offset for place, _ in part.bad] == [*range(40)]
+    assert opened == [0, 20, 0, 20]
+
+
 def test_a_packet_of_which_nothing_is_left_ends_nothing() -> None:
     """Compaction removes records and keeps the batch's last offset; those that follow count all the same."""
     thinned = bytearray(batch_of([b"1"] * 3))

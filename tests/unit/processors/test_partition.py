@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,12 @@ from aggregators.rows import Memory, MemoryStore
 from aggregators.sites import Sites
 from processors import partition as partition_module
 from processors.driver import STEPS, Driver
-from processors.epoch import STAMP_KEY, Stamp
+from processors.epoch import STAMP_KEY, Stamp, letter_of
 from processors.partition import BEHIND_EPOCH_S, start_position
 from processors.run import Loose, Record, Run
 from schemas.errors import StateError
 from schemas.sites import SITES, SiteEvent
+from schemas.wire import LETTER_BYTES, LETTER_LENGTH, LETTER_SHA256, MAX_RECORD_BYTES, ORIGIN
 
 SITE_IDS = ("1", "2", "é\x00")
 
@@ -215,6 +218,20 @@ def test_a_bad_record_is_a_letter_with_its_origin_and_the_rest_is_counted() -> N
     driver.partition.committed(epoch, driver.log.commit(epoch))
     assert driver.newest["1"]["emails"] == 2
     assert driver.partition.counters.letters == {"malformed": 3}
+
+
+def test_a_letter_is_never_larger_than_its_topic_takes() -> None:
+    """Somebody raised the input topic's limit: cut as producers cut theirs, else the engine meets it for ever."""
+    value, long = b"{" * (MAX_RECORD_BYTES + 1), b"f" * 5_000_000
+    letter = letter_of(Record(7, value, long, headers=[(ORIGIN, long + b":12")]), "sites", 0, "group", "malformed")
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (long[:LETTER_BYTES], value[:LETTER_BYTES])
+    assert headers[LETTER_LENGTH] == b"%d" % len(value)
+    assert headers[LETTER_SHA256] == sha256(value).hexdigest().encode()
+    assert sum(map(len, headers.values())) < 10_000, "the file's name is cut, too"
+    whole = letter_of(Record(7, value[1:], b"kk"), "sites", 0, "group", "malformed")
+    assert (whole.key, whole.value) == (b"kk", value[1:])
+    assert LETTER_LENGTH not in dict(whole.headers)
 
 
 def test_a_record_that_only_state_can_refuse_is_a_letter_too() -> None:
