@@ -12,14 +12,13 @@ Traceback (most recent call last):
 schemas.errors.BadRecord: a quote is not closed
 
 The dialect: LF or CRLF ends a row, the last end is optional, blank lines are passed over. A field that begins with a
-quote ends with one, and holds anything, a quote doubled. Any other field is literal, quotes included. Text after a
-closing quote makes its row bad. Of a quote that does not close within `MAX_RECORD_BYTES`, or by the end of the input,
-only the first line is bad: reading goes on at the next.
+quote ends with one, and holds anything, a quote doubled. Any other field is literal, quotes and a lone CR included.
+Text after a closing quote makes its row bad. Of a quote that does not close within `MAX_RECORD_BYTES`, or by the end of
+the input, only the first line is bad: reading goes on at the next.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,12 +29,11 @@ from producers.jsonl import KEYED_BYTES
 from producers.lines import Lines, LineSplitter
 from producers.records import Format, Parsed, Reading, Rejected, too_large
 from schemas.csv_table import Table
+from schemas.csv_table import fields_of as fields_of_text
 from schemas.decode import reason_of
 from schemas.errors import BadRecord, StreamgaugeError
 from schemas.schema import Schema
 from schemas.wire import MAX_RECORD_BYTES
-
-csv.field_size_limit(MAX_RECORD_BYTES)  # the module's own, one for the process, is 128 KiB
 
 # Possessive all through (`*+`): what has matched is never tried again, so a row costs what it is long.
 _FIELD = rb'(?:"(?:[^"]++|"")*+"[^,\n]*+|(?!")[^,\n]*+)'
@@ -111,15 +109,11 @@ def fields_of(row: bytes) -> list[str]:
         text = row.decode()
     except UnicodeDecodeError as error:
         raise BadRecord(reason_of(error)) from error
-    if '"' not in text:
-        return text.split(",")
-    match = _ROW.match(row)
-    if match is None or match.end() < len(row):
-        raise BadRecord("a quote is not closed")
-    try:
-        return next(csv.reader([text], strict=True))
-    except csv.Error:
-        raise BadRecord("text follows a closing quote") from None
+    if '"' in text:
+        match = _ROW.match(row)
+        if match is None or match.end() < len(row):
+            raise BadRecord("a quote is not closed")
+    return fields_of_text(text)
 
 
 class CsvRows(RowSplitter):

@@ -73,6 +73,9 @@ def test_any_cut_into_blocks_gives_the_same_rows(data: bytes, cuts: list[int], l
         (b'"a\r\nb"', ["a\r\nb"]),
         (b" a ,b", [" a ", "b"]),
         (b"'a,b'", ["'a", "b'"]),
+        (b"a\rb,c", ["a\rb", "c"]),
+        (b'a\rb,"c"', ["a\rb", "c"]),
+        (b'"a",\r,\r"b"\r', ["a", "\r", '\r"b"\r']),
         (b'"' + b"x" * 500_000 + b'"', ["x" * 500_000]),
     ],
 )
@@ -86,6 +89,7 @@ def test_fields_are_what_the_dialect_says(row: bytes, fields: list[str]) -> None
         (b'a,"b', "a quote is not closed"),
         (b'a,"b"c,d', "text follows a closing quote"),
         (b'a,"b" ,d', "text follows a closing quote"),
+        (b'a,"b"\r,d', "text follows a closing quote"),
         (b"a,\xff", "not UTF-8: invalid start byte (byte 2)"),
     ],
 )
