@@ -18,6 +18,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -218,8 +219,7 @@ class Follow:
                 self._tell(
                     f"the file that {path} was is gone; what was written to it after byte {position.offset} is not sent"
                 )
-                gone = Position(position.name, position.offset, position.line, position.next, position.mark, True)
-                self._positions.save(identity, gone)
+                self._positions.save(identity, replace(position, finished=True))
 
     def _find(self, path: str, identity: Identity) -> bool:
         """Open the file of that identity under whatever name it has in the directory of ``path``."""

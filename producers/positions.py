@@ -6,7 +6,8 @@
 
 A name is no identity: a log is renamed and begun anew. Device and inode are, until the file system gives the inode to
 another file, or the file is emptied and written again; so a position also keeps a digest of the `MARK_BYTES` before
-it, and holds only where the file still has those.
+it, and holds only where the file still has those. Where lines behind it are to be passed over, as many bytes of these
+belong to the mark, too: before the first line of a file there is nothing to know it by.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Position:
     next: int
     """The first line that is not acknowledged: `line` or a later one."""
     mark: str
-    """SHA-256 of the `MARK_BYTES` before `offset` (fewer at the start of the file)."""
+    """SHA-256 of the `MARK_BYTES` before `offset` (fewer at the start of the file), and of `ahead` behind it."""
+    ahead: int = 0
+    """Bytes behind `offset` that belong to the mark."""
     finished: bool = False
     """It was rotated away and read to its end."""
 
@@ -56,10 +59,10 @@ def identity_of(descriptor: int) -> Identity:
     return Identity(status.st_dev, status.st_ino)
 
 
-def mark_of(descriptor: int, offset: int) -> bytes:
-    """The bytes before ``offset``: what must still be there for ``offset`` to mean the same."""
+def mark_of(descriptor: int, offset: int, ahead: int = 0) -> bytes:
+    """The bytes before ``offset``, and ``ahead`` behind it, which must still be there for it to mean the same."""
     size = min(offset, MARK_BYTES)
-    return os.pread(descriptor, size, offset - size)
+    return os.pread(descriptor, size + ahead, offset - size)
 
 
 def digest(mark: bytes) -> str:
@@ -85,7 +88,7 @@ class Positions:
     def find(self, descriptor: int) -> Position | None:
         """The position in an open file; None when there is none, or the file was written anew since."""
         position = self._load(self._path(identity_of(descriptor)))
-        if position is None or digest(mark_of(descriptor, position.offset)) != position.mark:
+        if position is None or digest(mark_of(descriptor, position.offset, position.ahead)) != position.mark:
             return None
         return position
 

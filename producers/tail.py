@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from producers.lines import Lines
-from producers.positions import Position, Positions, digest, identity_of, mark_of
+from producers.positions import MARK_BYTES, Position, Positions, digest, identity_of, mark_of
 from producers.records import Format, Reading
 from producers.sources import BLOCK_BYTES
 
@@ -107,5 +107,7 @@ class Tail:
         return after
 
     def _position(self, offset: int, line: int, next_line: int, finished: bool) -> Position:
-        mark = digest(mark_of(self._descriptor, offset))
-        return Position(self._path, offset, line, next_line, mark, finished)
+        there = os.fstat(self._descriptor).st_size - offset
+        ahead = max(0, min(MARK_BYTES, there)) if next_line > line else 0
+        mark = digest(mark_of(self._descriptor, offset, ahead))
+        return Position(self._path, offset, line, next_line, mark, ahead, finished)

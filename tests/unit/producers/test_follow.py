@@ -168,6 +168,19 @@ def test_an_inode_given_to_another_file_is_another_file(tmp_path: Path) -> None:
     assert Following(tmp_path, "log").begin() == [("log", 1, 3), ("log", 2, 4), ("log", 3, 5)]
 
 
+def test_another_file_on_the_inode_of_one_that_was_cut_in_its_first_lines_is_sent_whole(tmp_path: Path) -> None:
+    """The position is line 4 of the bytes from 0 on, before which there is nothing to know a file by."""
+    write(tmp_path / "log", 1, 2, 3, 4)
+    publisher = HandPublisher()
+    publisher.room = 3
+    cut = Following(tmp_path, "log", publisher=publisher)
+    cut.look()
+    cut.follow.close()
+    os.truncate(tmp_path / "log", 0)
+    write(tmp_path / "log", 5, 6)
+    assert Following(tmp_path, "log").begin() == [("log", 1, 5), ("log", 2, 6)]
+
+
 def test_a_file_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
     """Nobody can send what was written to it since; the notice says from where on."""
     write(tmp_path / "log", 1)
