@@ -175,7 +175,11 @@ class Poll:
         beyond = next((at for at, record in zip(positions, records, strict=True) if record.id > last), len(values))
         parsed = Parsed([], [], numbers := [])
         for at, record in zip(positions, records, strict=True):
-            if offset <= record.id <= last:
+            if not offset <= record.id <= last:
+                continue
+            if len(values[at]) > MAX_RECORD_BYTES:
+                parsed.rejected.append(_too_large(at + 1, page.items[at]))
+            else:
                 parsed.keys.append(self._key(record).encode())
                 parsed.values.append(values[at])
                 numbers.append(at + 1)
@@ -232,8 +236,10 @@ def _compact(item: bytes) -> bytes:
 
 
 def _rejected(line: int, value: bytes, reason: str) -> Rejected:
-    if len(value) <= MAX_RECORD_BYTES:
-        return Rejected(line, value, reason)
+    return Rejected(line, value, reason) if len(value) <= MAX_RECORD_BYTES else _too_large(line, value)
+
+
+def _too_large(line: int, value: bytes) -> Rejected:
     from hashlib import sha256
 
     return too_large(Huge(line, value[:LETTER_BYTES], len(value), sha256(value).hexdigest()))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+from hashlib import sha256
 from time import monotonic
 
 import pytest
@@ -21,6 +22,7 @@ from producers.simulate.api import FAULTS, served, serving
 from producers.simulate.items import Catalogue, Synthetic
 from producers.simulate.recorded import Recorded, recorded
 from schemas.items import ITEMS
+from schemas.wire import LETTER_BYTES, LETTER_LENGTH, LETTER_SHA256
 from tests.kafka.producers.conftest import PROGRAM, Shell, result
 from tests.waiting import until
 
@@ -168,6 +170,20 @@ def test_an_api_with_faults_is_read_to_its_end(shell: Shell) -> None:
         done = shell.run("poll", "items", "--url", url, "--rate", "200", "--limit", "100")
     assert done.returncode == 0, done.stderr
     assert sent(shell) == items.ids(0, 3000).tolist()
+
+
+def test_an_item_over_the_limit_becomes_a_dead_letter_and_the_others_are_read(shell: Shell) -> None:
+    """Though the broker would refuse it: exit code 3, and the letter keeps its head, its length and a hash."""
+    large = b'{"category_id":8,"food_id":1,"id":2,"note":"%b"}' % (b"x" * 1_200_000)
+    others = [b'{"category_id":8,"food_id":1,"id":%d}' % number for number in (1, 3)]
+    with served(Recorded([*others, large])) as url:
+        done = shell.run("poll", "items", "--url", url, "--json")
+    assert (done.returncode, result(done)["accepted"], result(done)["rejected"]) == (3, 2, 1), done.stderr
+    assert sent(shell) == [1, 3]
+    (letter,) = shell.records("dlq.items")
+    assert letter.value == large[:LETTER_BYTES]
+    assert letter.headers[LETTER_LENGTH] == b"%d" % len(large)
+    assert letter.headers[LETTER_SHA256] == sha256(large).hexdigest().encode()
 
 
 async def _page(fault: str, requests: list[float], attempts: int) -> int:

@@ -19,6 +19,7 @@ from producers.ranges import Ranges
 from producers.records import Parsed
 from producers.simulate.recorded import Recorded
 from schemas.items import ITEMS
+from schemas.wire import LETTER_BYTES, MAX_RECORD_BYTES
 
 LIMIT = 5
 
@@ -39,7 +40,7 @@ class HandApi:
     limit = LIMIT
 
     def __init__(self, ids: set[int], broken: set[int]) -> None:
-        self._catalogue = Recorded(map(item, ids))
+        self.catalogue = Recorded(map(item, ids))
         self.broken = broken
         self.asked: list[int] = []
 
@@ -48,7 +49,7 @@ class HandApi:
         await asyncio.sleep(0)
         if offset in self.broken:
             raise PageGivenUp(f"offset {offset}")
-        return Page(*self._catalogue.page(offset, LIMIT), name="page")
+        return Page(*self.catalogue.page(offset, LIMIT), name="page")
 
 
 class HandBroker:
@@ -163,3 +164,14 @@ def test_a_bad_item_is_rejected_where_it_stands(monkeypatch: pytest.MonkeyPatch)
     run(HandApi(set(), set()), broker, Ranges([(0, 19)]), last=19, readers=2)
     assert sorted(broker.delivered.items()) == [(1, 1), (12, 1)]
     assert sorted(broker.rejected) == [b"null", b'{"id": "x"}']
+
+
+def test_an_item_that_the_broker_would_refuse_is_rejected_and_reading_goes_on() -> None:
+    """Its letter keeps the head. Blanks are not sent, so they do not count."""
+    large = b'{"category_id":8,"food_id":1,"id":2,"note":"%b"}' % (b"x" * MAX_RECORD_BYTES)
+    spaced = b'{"category_id":8,"food_id":1,"id":3,%b"note":""}' % (b" " * MAX_RECORD_BYTES)
+    api, broker = HandApi({1, 4}, set()), HandBroker()
+    api.catalogue = Recorded([item(1), large, spaced, item(4)])
+    assert not run(api, broker, Ranges([(0, 9)]), last=4).missing
+    assert broker.delivered == Counter({1: 1, 3: 1, 4: 1})
+    assert broker.rejected == [large[:LETTER_BYTES]]
