@@ -200,7 +200,9 @@ class Poll:
 
 
 async def ends(api: Api, first: int, schema: Schema[Item]) -> Span:
-    """The first and the last id at or after ``first``; where there is none, the last lies before the first.
+    """Where to begin, and the last id at or after ``first``; where there is none, it lies before the beginning.
+
+    There is nothing before the beginning: it is the id of the first item, or ``first`` where that item is bad.
 
     Looks ahead in growing steps, then halves what is between: some 30 pages for 70 million items.
 
@@ -208,7 +210,7 @@ async def ends(api: Api, first: int, schema: Schema[Item]) -> Span:
         PageGivenUp: a page could not be had.
     """
     page = await api.page(first)
-    lowest = min(_ids(page, schema), default=first)
+    lowest = min(_ids(page._replace(items=page.items[:1]), schema), default=first)
     if page.next_offset is None:
         return lowest, max(_ids(page, schema), default=lowest - 1)
     known, past, step = page.next_offset, ANY, STEP

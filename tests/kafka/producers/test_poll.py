@@ -186,6 +186,21 @@ def test_an_item_over_the_limit_becomes_a_dead_letter_and_the_others_are_read(sh
     assert letter.headers[LETTER_SHA256] == sha256(large).hexdigest().encode()
 
 
+def test_a_bad_item_before_all_good_ones_becomes_a_dead_letter(shell: Shell) -> None:
+    """Without --from-id, too: exit code 3."""
+
+    class First:
+        def page(self, offset: int, limit: int) -> tuple[list[bytes], int | None]:
+            bad = [b'{"food_id":"x","id":1}'] if offset <= 1 else []
+            items, next_offset = real_pages().page(offset, limit - len(bad))
+            return [*bad, *items], next_offset
+
+    with served(First()) as url:
+        done = shell.run("poll", "items", "--url", url, "--json")
+    assert (done.returncode, result(done)["accepted"], result(done)["rejected"]) == (3, 2000, 1), done.stderr
+    assert [letter.value for letter in shell.records("dlq.items")] == [b'{"food_id":"x","id":1}']
+
+
 async def _page(fault: str, requests: list[float], attempts: int) -> int:
     """Ask for a page that comes at an attempt; how many items it has."""
 

@@ -166,6 +166,22 @@ def test_a_bad_item_is_rejected_where_it_stands(monkeypatch: pytest.MonkeyPatch)
     assert sorted(broker.rejected) == [b"null", b'{"id": "x"}']
 
 
+def test_a_bad_item_before_all_good_ones_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading begins at the first good id only where no bad one lies before it."""
+
+    async def page(_api: Any, offset: int) -> Page:
+        items = [(3, b'{"id": 3}'), (7, item(7)), (8, b"null"), (9, item(9))]
+        return Page([value for number, value in items if number >= offset], None, "page")
+
+    monkeypatch.setattr(HandApi, "page", page)
+    api, broker = HandApi(set(), set()), HandBroker()
+    first, last = asyncio.run(ends(api, 1, ITEMS))
+    assert not run(api, broker, Ranges([(first, ANY)]), last=last, readers=1).missing
+    assert sorted(broker.rejected) == [b"null", b'{"id": 3}']
+    assert sorted(broker.delivered) == [7, 9]
+    assert asyncio.run(ends(api, 4, ITEMS)) == (7, 9)
+
+
 def test_an_item_that_the_broker_would_refuse_is_rejected_and_reading_goes_on() -> None:
     """Its letter keeps the head. Blanks are not sent, so they do not count."""
     large = b'{"category_id":8,"food_id":1,"id":2,"note":"%b"}' % (b"x" * MAX_RECORD_BYTES)
