@@ -77,7 +77,7 @@ class Poll:
         publisher: takes the items.
         schema: of the items.
         missing: the ids to read; those that were delivered leave it.
-        last: the last id that the API has, where a range has no end.
+        last: the last id that the API has, where a range has no end; None: nobody knows.
         readers: how many read at the same time.
         stop: asked often; true ends the run.
     """
@@ -89,11 +89,14 @@ class Poll:
         schema: Schema[Item],
         missing: Ranges,
         *,
-        last: int,
+        last: int | None,
         readers: int,
         stop: Callable[[], bool],
     ) -> None:
         self.missing = missing
+        self._endless = bool(missing) and missing.spans[-1][1] == ANY
+        self.last = last
+        """The last id that the API has, as far as is known by now."""
         self.ledger: Ledger[list[Span]] = Ledger()
         self.given_up: list[str] = []
         """Why pages were given up."""
@@ -107,7 +110,7 @@ class Poll:
         self._sent = 0
         self._failed_in_a_row = 0
         self._room = asyncio.Event()
-        self._subset = max(api.limit, min(BLOCK, ceil(missing.up_to(last).count / readers)))
+        self._subset = max(api.limit, min(BLOCK, ceil(self._known(missing).count / readers)))
 
     async def run(self, tick: Callable[[], None]) -> None:
         """Read what is missing, or as much as can be had.
@@ -132,6 +135,23 @@ class Poll:
             for reader in left:
                 reader.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+
+    @property
+    def left(self) -> str:
+        """What is missing, as people read it: `A-B, C-D`, and `A-` where nobody knows the end."""
+        return str(self._known(self.missing)).removesuffix(f"{ANY}")
+
+    @property
+    def count_left(self) -> int | None:
+        """How many ids that is; None: nobody knows."""
+        unknown = self.last is None and bool(self.missing) and self.missing.spans[-1][1] == ANY
+        return None if unknown else self._known(self.missing).count
+
+    def _known(self, ranges: Ranges) -> Ranges:
+        """``ranges`` without what lies beyond the last id."""
+        if self.last is None or not ranges:
+            return ranges
+        return ranges.up_to(max(self.last, ranges.spans[-1][0]))
 
     def settle(self) -> None:
         """Take out of `missing` what the broker has."""
@@ -168,10 +188,21 @@ class Poll:
             if page.next_offset is None:
                 return
 
+    def _learn(self, page: Page, offset: int, ids: list[int]) -> None:
+        """See where the API ends, or that it does not end where it was thought to."""
+        if page.next_offset is None:
+            if ids:
+                self.last = max(ids)
+            elif not page.items and self.last is not None and offset <= self.last:
+                self.last = None
+        elif self._endless and self.last is not None and page.next_offset > self.last:
+            self.last = None
+
     def _send(self, page: Page, offset: int, last: int) -> None:
         """Send those items of the page at ``offset`` that belong to the subset which ends at ``last``."""
         values = [_compact(item) for item in page.items]
         records, positions, bad = self._decoder.decode(values)
+        self._learn(page, offset, [record.id for record in records])
         beyond = next((at for at, record in zip(positions, records, strict=True) if record.id > last), len(values))
         parsed = Parsed([], [], numbers := [])
         for at, record in zip(positions, records, strict=True):
@@ -199,31 +230,33 @@ class Poll:
             self._room.clear()
 
 
-async def ends(api: Api, first: int, schema: Schema[Item]) -> Span:
+async def ends(api: Api, first: int, schema: Schema[Item]) -> tuple[int, int | None]:
     """Where to begin, and the last id at or after ``first``; where there is none, it lies before the beginning.
 
-    There is nothing before the beginning: it is the id of the first item, or ``first`` where that item is bad.
+    There is nothing before the beginning: it is the id of the first item, or ``first`` where that item is bad. The last
+    id is None where a page on the way was given up: whoever reads comes by it.
 
     Looks ahead in growing steps, then halves what is between: some 30 pages for 70 million items.
-
-    Raises:
-        PageGivenUp: a page could not be had.
     """
-    page = await api.page(first)
-    lowest = min(_ids(page._replace(items=page.items[:1]), schema), default=first)
-    if page.next_offset is None:
-        return lowest, max(_ids(page, schema), default=lowest - 1)
-    known, past, step = page.next_offset, ANY, STEP
-    while known + 1 < past:
-        offset = min(known + step, ANY - 1) if past == ANY else (known + past) // 2
-        step *= 8
-        page = await api.page(offset)
-        if page.next_offset is not None:
-            known = page.next_offset
-        elif page.items:
-            return lowest, max(_ids(page, schema), default=known)
-        else:
-            past = offset
+    lowest = first
+    try:
+        page = await api.page(first)
+        lowest = min(_ids(page._replace(items=page.items[:1]), schema), default=first)
+        if page.next_offset is None:
+            return lowest, max(_ids(page, schema), default=lowest - 1)
+        known, past, step = page.next_offset, ANY, STEP
+        while known + 1 < past:
+            offset = min(known + step, ANY - 1) if past == ANY else (known + past) // 2
+            step *= 8
+            page = await api.page(offset)
+            if page.next_offset is not None:
+                known = page.next_offset
+            elif page.items:
+                return lowest, max(_ids(page, schema), default=known)
+            else:
+                past = offset
+    except PageGivenUp:
+        return lowest, None
     return lowest, known
 
 

@@ -27,8 +27,8 @@ class State(msgspec.Struct, frozen=True):
 
     missing: list[Span]
     """Ids that the broker has not acknowledged; empty: everything is read, but not known to be counted."""
-    last: int
-    """The last id that the API had."""
+    last: int | None
+    """The last id that the API had; None: nobody knows."""
     sent: dict[int, list[list[int]]] = {}
     """Offsets of what was sent, by partition: what ``--wait`` waits for."""
 

@@ -169,7 +169,6 @@ class _Reading:
         self._interrupt = interrupt
         self._readers = readers
         self._poll: Poll | None = None
-        self._last = 0
         self._saved_at = self._ticked_at = self.started
 
     async def run(self, rate: float, limit: int) -> None:
@@ -185,6 +184,7 @@ class _Reading:
         gate = Gate(rate)
         async with PageApi(self._job.url, limit=limit, gate=gate) as api:
             state = self._unread.load()
+            begun = state is not None
             if state is None:
                 looking = asyncio.create_task(self._whole(api))
                 while not looking.done():
@@ -193,27 +193,33 @@ class _Reading:
                         looking.cancel()
                         return
                 state = looking.result()
-            elif state.missing:
-                console.say(f"going on: {Ranges(state.missing).up_to(state.last).count:,} ids are left")
-            self._publisher.spans.update(state.sent)
-            self._last = state.last
             poll = Poll(
                 api, self._publisher, ITEMS, Ranges(state.missing), last=state.last, readers=self._readers,
                 stop=lambda: self._interrupt.asked,
             )  # fmt: skip
             self._poll = poll
-            total = poll.missing.up_to(self._last).count
+            self._publisher.spans.update(state.sent)
+            left = poll.count_left
+            if begun and poll.missing:
+                what = f"the ids {poll.left}" if left is None else f"{left:,} ids"
+                console.say(f"going on: {what} are left")
+            total = left or 0
             with console.Progress("polling", total, "ids") as progress:
 
                 def tick() -> None:
+                    nonlocal total
                     now = monotonic()
                     if now - self._saved_at >= SAVE_EVERY_S:
                         self._saved_at = now
                         self._unread.save(self._state(poll))
                     if now - self._ticked_at >= TICK_EVERY_S:
                         self._ticked_at = now
-                        left = poll.missing.up_to(self._last).count
-                        progress.set(total - left, note=self._note(poll, gate.count))
+                        note, left = self._note(poll, gate.count), poll.count_left
+                        if left is None:
+                            progress.set(poll.ledger.accepted, note=note)
+                        else:
+                            total = max(total, left)
+                            progress.set(total - left, total=total, note=note)
 
                 await poll.run(tick)
 
@@ -226,10 +232,11 @@ class _Reading:
         poll.settle()
         outcome.accepted, outcome.rejected = poll.ledger.accepted, poll.ledger.rejected
         outcome.nbytes, outcome.letters = poll.ledger.nbytes, list(self._publisher.letters)
-        for reason in poll.given_up:
-            console.warn(reason)
+        if poll.given_up:
+            more = len(poll.given_up) - 1
+            console.warn(poll.given_up[-1] + (f" (and {more:,} more)" if more else ""))
         self._unread.save(self._state(poll))
-        return str(poll.missing.up_to(max([self._last, *(first for first, _ in poll.missing.spans)]))) or None
+        return poll.left or None
 
     async def _whole(self, api: Any) -> State:
         """Everything that was asked for, at the start."""
@@ -250,7 +257,7 @@ class _Reading:
             partition: stretches if len(stretches) <= STRETCHES else [[stretches[0][0], stretches[-1][1]]]
             for partition, stretches in self._publisher.spans.items()
         }
-        return State(poll.missing.spans, self._last, sent)
+        return State(poll.missing.spans, poll.last, sent)
 
     def _note(self, poll: Poll, requests: int) -> str:
         """What the progress says beside the ids."""

@@ -17,6 +17,7 @@ from ops.topics import ensure
 from producers import pages
 from producers.gate import Gate
 from producers.pages import ATTEMPTS, PageApi, PageGivenUp
+from producers.poll import ANY
 from producers.simulate import Scenario
 from producers.simulate.api import FAULTS, served, serving
 from producers.simulate.items import Catalogue, Synthetic
@@ -61,6 +62,14 @@ def real_pages() -> Recorded:
 def sent(shell: Shell) -> list[int]:
     """The ids in the input topic, sorted."""
     return sorted(json.loads(record.value)["id"] for record in shell.records("items"))
+
+
+def told(stderr: bytes) -> list[tuple[int, int]]:
+    """The ranges of the last line, which says what is missing."""
+    line = stderr.decode().splitlines()[-1]
+    assert line.startswith("missing ids ")
+    pairs = [each.split("-") for each in line.removeprefix("missing ids ").split(", ")]
+    return [(int(first), int(last or ANY)) for first, last in pairs]
 
 
 def test_the_real_pages_give_the_known_report(shell: Shell) -> None:
@@ -151,13 +160,34 @@ def test_ids_that_could_not_be_had_are_told_and_read_next_time(shell: Shell) -> 
         api.refused = range(everything[700], everything[1100])
         done = shell.run(*words, "--url", url)
         assert done.returncode == 1
-        line = done.stderr.decode().splitlines()[-1]
-        assert line.startswith("missing ids ")
-        ranges = [tuple(map(int, each.split("-"))) for each in line.removeprefix("missing ids ").split(", ")]
+        ranges = told(done.stderr)
         missing = [number for number in everything if any(low <= number <= high for low, high in ranges)]
         assert sorted([*sent(shell), *missing]) == everything
         api.refused, api.offsets = range(0), []
         assert shell.run(*words, "--url", url).returncode == 0
+        assert all(any(low <= offset <= high for low, high in ranges) for offset in api.offsets)
+    assert sent(shell) == everything
+
+
+def test_without_ends_what_could_not_be_had_is_told_and_the_rest_is_read(shell: Shell) -> None:
+    """Though the very first page, and the one that is met when the end is looked for, are given up."""
+    items = Synthetic(Scenario(events=2000, keys=100))
+    everything = items.ids(0, 2000).tolist()
+    api = Watched(items)
+    with served(api) as url:
+        words = ("poll", "items", "--rate", "500", "--url", url)
+        api.refused = range(ANY)
+        done = shell.run(*words)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (1, b"missing ids 0-")
+        api.refused = range(everything[700])
+        done = shell.run(*words)
+        assert done.returncode == 1
+        ranges = told(done.stderr)
+        missing = [number for number in everything if any(low <= number <= high for low, high in ranges)]
+        assert missing
+        assert sorted([*sent(shell), *missing]) == everything
+        api.refused, api.offsets = range(0), []
+        assert shell.run(*words).returncode == 0
         assert all(any(low <= offset <= high for low, high in ranges) for offset in api.offsets)
     assert sent(shell) == everything
 

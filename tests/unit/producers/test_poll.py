@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ class HandApi:
 
     limit = LIMIT
 
-    def __init__(self, ids: set[int], broken: set[int]) -> None:
+    def __init__(self, ids: set[int], broken: Container[int]) -> None:
         self.catalogue = Recorded(map(item, ids))
         self.broken = broken
         self.asked: list[int] = []
@@ -79,7 +80,7 @@ class HandBroker:
             self._open.clear()
 
 
-def run(api: HandApi, broker: HandBroker, missing: Ranges, *, last: int, readers: int = 3) -> Poll:
+def run(api: HandApi, broker: HandBroker, missing: Ranges, *, last: int | None, readers: int = 3) -> Poll:
     """One run to its end, everything acknowledged."""
     poll = Poll(api, broker, ITEMS, missing, last=last, readers=readers, stop=lambda: False)
     asyncio.run(poll.run(lambda: None))
@@ -125,6 +126,44 @@ def test_the_ends_of_what_there_is_are_found(there: set[int], first: int) -> Non
     found = asyncio.run(ends(api, first, ITEMS))
     assert found == ((min(far), max(far)) if far else (first, first - 1))
     assert len(api.asked) < 60
+
+
+@settings(deadline=None)
+@given(ids, st.sets(st.integers(0, 300), max_size=60))
+def test_without_a_known_end_what_is_missing_is_told_as_exactly(there: set[int], broken: set[int]) -> None:
+    """A page that is given up while the end is looked for does not end the run; who reads comes by the end."""
+    api, broker = HandApi(there, broken), HandBroker()
+    first, last = asyncio.run(ends(api, 0, ITEMS))
+    poll = run(api, broker, Ranges([(first, ANY)]), last=last)
+    told = [each.split("-") for each in poll.left.split(", ") if each]
+    lost = {number for number in there if any(int(a) <= number <= int(b or ANY) for a, b in told)}
+    assert broker.delivered == Counter(there - lost)
+    assert all(b or poll.last is None for _, b in told)
+
+
+def test_an_end_that_nobody_knows_is_left_open_until_a_reader_comes_by_it() -> None:
+    """Neither the first page nor any other is had at first; then only the first is not."""
+    api, broker = HandApi({1, 2, 3, 50_000}, range(ANY)), HandBroker()
+    first, last = asyncio.run(ends(api, 0, ITEMS))
+    poll = run(api, broker, Ranges([(first, ANY)]), last=last)
+    assert (poll.left, poll.count_left) == ("0-", None)
+    api.broken = {0}
+    poll = run(api, broker, Ranges(poll.missing.spans), last=poll.last)
+    assert (poll.last, broker.delivered[50_000]) == (50_000, 1)
+    assert poll.left.startswith("0-")
+    assert not poll.left.endswith("-")
+    assert poll.count_left is not None
+
+
+def test_an_api_that_grows_has_no_known_end() -> None:
+    """What was looked up before does not hold any more, so nothing of the rest is left untold."""
+    api, broker = HandApi(set(range(0, 40_000, 100)), {30_000}), HandBroker()
+    poll = run(api, broker, Ranges([(0, ANY)]), last=10_000, readers=1)
+    assert not broker.delivered[30_000]
+    assert poll.last is None or poll.last == 39_900
+    assert [
+        each for each in poll.left.split(", ") if int(each.split("-")[0]) <= 30_000 <= int(each.split("-")[1] or ANY)
+    ]
 
 
 def test_gaps_of_any_size_cost_one_page() -> None:
