@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 LETTERS_KEPT_MS = 30 * 86_400_000
 _BATCH = {"max.message.bytes": str(BATCH_BYTES)}
 _COMPACTED = {"cleanup.policy": "compact", **_BATCH}
+_CHANGELOG = {**_COMPACTED, "delete.retention.ms": str(24 * 3_600_000)}
+"""A local store that was away for less than a day is believed (`processors.store`), so removals are kept that long."""
 _VISIBLE_S = 60.0
 """How long the cluster may take to show what was created: hundreds of partitions, on a machine that is busy."""
 
@@ -69,7 +71,8 @@ class Found:
 def wanted(schema: Schema[Any]) -> list[Topic]:
     """The topics of one stream and the one that all workers share."""
     names = schema.topics
-    more = [names.partials, merge_topics(schema.name).changelog] if schema.merges else []
+    changelogs = [names.changelog, *([merge_topics(schema.name).changelog] if schema.merges else [])]
+    more = [names.partials] if schema.merges else []
     if names.rows:
         more.append(names.rows)
     return [
@@ -77,7 +80,7 @@ def wanted(schema: Schema[Any]) -> list[Topic]:
         # LogAppendTime: `in the future` and the age of lag are measured against the broker's clock, not a client's.
         Topic(names.input, None, {"message.timestamp.type": "LogAppendTime"}),
         Topic(names.summaries, None, _COMPACTED, ("cleanup.policy",)),
-        Topic(names.changelog, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")),
+        *(Topic(name, None, _CHANGELOG, tuple(_CHANGELOG)) for name in changelogs),
         *(Topic(name, None, _COMPACTED, ("cleanup.policy", "max.message.bytes")) for name in more),
         Topic(names.dead_letters, 1, {"retention.ms": str(LETTERS_KEPT_MS), **_BATCH}),
         Topic(names.replayed, 1, {"cleanup.policy": "compact"}, ("cleanup.policy",)),
@@ -178,6 +181,24 @@ def state_name(admin: AdminClient, schema: Schema[Any]) -> str:
     def ask() -> str:
         found = admin.describe_topics(TopicCollection(names), request_timeout=10)
         return "+".join(str(found[name].result().topic_id).replace("/", "_") for name in names)
+
+    return answered(ask)
+
+
+def input_ids(admin: AdminClient, schema: Schema[Any]) -> dict[str, str]:
+    """What Kafka calls the topics that the stages of the stream count, by name: made anew, a topic has another id.
+
+    Args:
+        admin: connected.
+        schema: of the stream, whose topics exist.
+    """
+    from confluent_kafka import TopicCollection
+
+    names = [schema.topics.input, *([schema.topics.partials] if schema.merges else [])]
+
+    def ask() -> dict[str, str]:
+        found = admin.describe_topics(TopicCollection(names), request_timeout=10)
+        return {name: str(found[name].result().topic_id) for name in names}
 
     return answered(ask)
 

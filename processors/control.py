@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import faust
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.serializers.schemas import Schema as FaustSchema
 from faust.stores.base import Store as FaustStore
 from faust.tables.manager import TableManager
@@ -31,6 +32,7 @@ from processors.settings import EngineSettings
 from processors.table import PartitionTable
 from processors.transport import SESSION_TIMEOUT_S, RunTransport, partition_numbers
 from processors.watchdog import fail_stop
+from schemas.errors import Stalled
 from schemas.schema import Schema
 from schemas.wire import CLIENT, Topics, transactional_id
 
@@ -144,6 +146,24 @@ class PromptTableManager(TableManager):
             await self.recovery.start()
 
 
+class WholeAssignor(PartitionAssignor):
+    """Faust's assignor leaves out a topic that it does not see: this one never assigns changelogs without the input.
+
+    Everybody would be ready then and count nothing; and static members are given that assignment again for as long as
+    they are back within their session.
+    """
+
+    @classmethod
+    def _get_copartitioned_groups(cls, topics: set[str], cluster: Any, subscriptions: Any) -> Any:
+        missing = sorted(topic for topic in topics if not cluster.partitions_for_topic(topic))
+        if missing:
+            fail_stop(
+                Stalled(f"no broker tells of the topic {', '.join(missing)}: nothing is assigned without it; "
+                        "a restart makes it, or waits for it")
+            )  # fmt: skip
+        return super()._get_copartitioned_groups(topics, cluster, subscriptions)
+
+
 class ConsumerSource:
     """The table's view of the input and the changelog (`processors.table.Source`)."""
 
@@ -174,6 +194,15 @@ class ConsumerSource:
         return {number: offset for (_, number), offset in answer.items()}
 
 
+def _print_of(topic_id: str | None) -> str:
+    """A topic's id as a name in the group may have it; empty where it is not known.
+
+    >>> _print_of("ar4o+ZYiS5KiI8O9rDf1zw"), _print_of(None)
+    ('.ar4oZYiS', '')
+    """
+    return f".{''.join(filter(str.isalnum, topic_id))[:8]}" if topic_id else ""
+
+
 def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: EngineSettings) -> StreamApp:
     """The Faust app that counts one stream; start it with ``await app.start()``."""
     topics, partitions = schema.topics, settings.partitions
@@ -182,8 +211,8 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         broker="kafka://",
         broker_client_id=f"{CLIENT}{settings.instance}",
         # A member that is back within its session is given what it had, and nothing is assigned anew. Where the topics
-        # were made again with more partitions meanwhile, the new ones would be nobody's: so it is another member then.
-        consumer_group_instance_id=f"{settings.instance}.{partitions}",
+        # were made again meanwhile, perhaps with more partitions, that is not what it needs: it is another member then.
+        consumer_group_instance_id=f"{settings.instance}.{partitions}{_print_of(settings.topic_ids.get(topics.input))}",
         datadir=str(settings.state_dir / "faust"),
         web_enabled=False,
         topic_allow_declare=False,
@@ -198,6 +227,7 @@ def build_app(schema: Schema[Any], aggregator: Aggregator[Any], settings: Engine
         stream_wait_empty=False,
         recovery_consistency_check=False,
         TableManager=PromptTableManager,
+        PartitionAssignor=WholeAssignor,
     )
     app.finalize()
     app.topics_of_stream = topics

@@ -107,7 +107,7 @@ class Engine(Generic[R]):
     async def _keep_alive(self, app: StreamApp) -> None:
         while True:
             await asyncio.sleep(KEEP_ALIVE_S)
-            app.partition_table.keep_alive()
+            await app.partition_table.keep_alive()
 
     # -- what it is at
 

@@ -53,10 +53,13 @@ class Stamp(msgspec.Struct, frozen=True):
     Args:
         offset: the next source offset to count.
         version: of the rows' format (``Aggregator.version``).
+        topic_id: Kafka's, of the source: offsets of another topic of its name mean something else. Empty where it is
+            not known, as in stamps of before 0.1.1.
     """
 
     offset: int
     version: int
+    topic_id: str = ""
 
     def encode(self) -> bytes:
         """The stamp's row."""

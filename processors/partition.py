@@ -48,6 +48,8 @@ BATCH_ROWS = 65_536
 """A batch ends where it would change more rows, going by the last one. All of them are in memory until the commit, with
 what the aggregator made of them, in each partition: 2.5 kB for each new site. Where a row changes but once in a batch,
 nothing is saved by a larger one."""
+LETTERS_BYTES = 32 << 20
+"""Dead letters hold opened values, each up to a megabyte. With more than this an epoch ends, wherever it is."""
 BEHIND_RECORDS = 32_768
 """With more input waiting, a partition is behind."""
 BEHIND_EPOCH_S = 20.0
@@ -89,6 +91,7 @@ class Partition(Generic[R]):
         position: where counting begins (`start_position`).
         clock: seconds, monotonic.
         epoch_s: how long an epoch lasts at the most; one follows the other after so long.
+        topic_id: of the source (`Stamp`).
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Partition(Generic[R]):
         position: int,
         clock: Callable[[], float],
         epoch_s: float,
+        topic_id: str = "",
     ) -> None:
         self.number = rows.partition
         self.rows = rows
@@ -109,8 +113,11 @@ class Partition(Generic[R]):
         """The next source offset to count."""
         self.end = position
         """The source's committed end, as last heard."""
-        self.stamp = Stamp(position, aggregator.version)
+        self.stamp = Stamp(position, aggregator.version, topic_id)
         """What is durable."""
+        self._topic_id = topic_id
+        self._counted = position
+        """The next source offset that is not counted: what lies between it and `position` waits."""
         self.counters = Counters()
         self._schema = schema
         self._decoder = schema.decoder
@@ -179,7 +186,7 @@ class Partition(Generic[R]):
         if self._letters:
             return  # the letter of a gap moves the position with it, durably
         self._waiting, self._opened_at = Waiting(), None
-        self.position = (self.stamp if self._under_way is None else self._under_way.stamp).offset
+        self.position = self._counted = (self.stamp if self._under_way is None else self._under_way.stamp).offset
 
     @property
     def is_open(self) -> bool:
@@ -198,7 +205,10 @@ class Partition(Generic[R]):
         return self._opened_at + self._epoch_s - since_tick_s - self._clock()
 
     def _count(self) -> None:
+        """Count what waits, or as much of it as leaves no more than about `LETTERS_BYTES` of dead letters."""
         waiting, self._waiting = self._waiting, Waiting()
+        counted_to, nbytes = self.position, 0
+        of_a_gap = bool(self._letters)  # its letter and the position behind it are durable together, or not at all
         for part in waiting.parts(
             self._decoder, timed=self._aggregator.needs_broker_time, columns=self._aggregator.columns
         ):
@@ -207,12 +217,18 @@ class Partition(Generic[R]):
             self._published.update(changes.published)
             refused = [(part.places[index], reason) for index, reason in changes.refused]
             for place, reason in sorted(part.bad + refused):
-                self._letters.append(letter_of(part.record(place), self._topic, self.number, self._group, reason))
+                letter = letter_of(part.record(place), self._topic, self.number, self._group, reason)
+                self._letters.append(letter)
+                nbytes += len(letter.value)
             for _, reason in refused:
                 self._count_letter(reason)
             if part.bad:
                 self._count_letter("malformed", len(part.bad))
             self._records += part.size
+            if nbytes > LETTERS_BYTES and not of_a_gap and len(rest := waiting.since(part.next)):
+                counted_to, self._waiting = part.next, rest
+                break
+        self._counted = counted_to
 
     def _count_letter(self, reason: str, n: int = 1) -> None:
         self.counters.letters[reason] = self.counters.letters.get(reason, 0) + n
@@ -233,7 +249,7 @@ class Partition(Generic[R]):
         row_bytes = self.rows.dirty_bytes
         epoch = Epoch(
             first=self.stamp.offset,
-            stamp=Stamp(self.position, self._aggregator.version),
+            stamp=Stamp(self._counted, self._aggregator.version, self._topic_id),
             records=self._records,
             rows=self.rows.take(),
             row_bytes=row_bytes,
@@ -244,7 +260,8 @@ class Partition(Generic[R]):
         self._batch_records = self._aggregator.batch_records
         if epoch.records:
             self._batch_records = min(self._batch_records, BATCH_ROWS * epoch.records // max(1, len(epoch.rows)))
-        self._changed, self._published, self._letters, self._records, self._opened_at = {}, {}, [], 0, None
+        self._changed, self._published, self._letters, self._records = {}, {}, [], 0
+        self._opened_at = self._clock() if self._waiting else None
         self._under_way = epoch
         return epoch
 
@@ -253,14 +270,14 @@ class Partition(Generic[R]):
         return list(map(Output, map(str.encode, entities), values, repeat(self.number)))
 
     def _revised(self, values: Collection[dict[str, Any] | Struct | None]) -> Iterable[bytes | None]:
-        # The position never falls for a partition, so it never falls for an entity of it.
+        # What is counted never falls for a partition, so it never falls for an entity of it.
         lines = _lines([value for value in values if value is not None])
         # A line end stands nowhere but after a value's last brace: JSON escapes it in texts.
-        revised = iter(lines.replace(b"}\n", b',"revision":%d}\n' % self.position).split(b"\n"))
+        revised = iter(lines.replace(b"}\n", b',"revision":%d}\n' % self._counted).split(b"\n"))
         return [None if value is None else next(revised) for value in values]
 
     def _partials(self, entities: Sequence[str]) -> list[Output]:
-        number, position = self.number, self.position
+        number, position = self.number, self._counted
         shares = self._aggregator.summaries(self.rows, entities)
         partials = [Partial(entity, number, position, share) for entity, share in zip(entities, shares, strict=True)]
         names = list(map(str.encode, entities))
@@ -298,7 +315,7 @@ class Partition(Generic[R]):
 
 
 def start_position(
-    store: Store, version: int, topic: str, partition: int, log_start: int, log_end: int
+    store: Store, version: int, topic: str, partition: int, log_start: int, log_end: int, topic_id: str = ""
 ) -> tuple[int, int | None]:
     """Where counting begins, once the store is restored.
 
@@ -309,12 +326,13 @@ def start_position(
         partition: its number.
         log_start: the first offset that the source still holds.
         log_end: the source's committed end.
+        topic_id: what Kafka calls the source; empty: not known.
 
     Returns:
         The position, and the log's start where input below it was lost (it is beyond the position), else None.
 
     Raises:
-        StateRefused: the state counts more than the source ever held, or is of another version.
+        StateRefused: the state counts another source, or more than it ever held, or is of another version.
     """
     row = store.get(STAMP_KEY)
     if row is None:
@@ -325,6 +343,11 @@ def start_position(
         raise StateRefused(
             f"the state of {topic}-{partition} has format {stamp.version}, this program writes {version}: "
             f"run the release that wrote it. {_way_to_count_anew(topic)}"
+        )
+    if stamp.topic_id and topic_id and stamp.topic_id != topic_id:
+        raise StateRefused(
+            f"the state of {topic}-{partition} counts {stamp.offset} records of an earlier topic {topic}, which was "
+            f"deleted and made anew since. {_way_to_count_anew(topic)}"
         )
     if stamp.offset > log_end:
         raise StateRefused(

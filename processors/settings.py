@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -28,6 +28,8 @@ class EngineSettings:
         standbys: how many other processes follow each partition.
         memory_bytes: the budget of rows, block cache and memtables, of all partitions together.
         skip_lost: go on, with a dead letter, where retention removed input that was never counted.
+        topic_ids: what Kafka calls the input topics (of counting, of merging), by name: one that was deleted and made
+            anew has another id. Of a topic that is not named here it is not asked.
         advertise: ``HOST:PORT`` at which others can ask this worker.
         leave: leave the group at the stop (scaling in) instead of keeping the place for a restart.
     """
@@ -41,5 +43,6 @@ class EngineSettings:
     standbys: int = 0
     memory_bytes: int = 1 << 30
     skip_lost: bool = False
+    topic_ids: Mapping[str, str] = field(default_factory=dict[str, str])
     advertise: str | None = None
     leave: bool = False

@@ -52,7 +52,10 @@ log = logging.getLogger("streamgauge.store")
 OFFSET_KEY = b"\x00offset"
 ALIVE_KEY = b"\x00alive"
 MAX_AWAY_S = 23 * 3600
-"""A store not written for longer is thrown away: the changelog keeps tombstones for 24 h (``delete.retention.ms``)."""
+"""A store not up to date for longer is thrown away: the changelog keeps removals for 24 h at least, which
+`ops.topics` sees to (``delete.retention.ms``)."""
+AHEAD_S = 600
+"""So much may two clocks differ."""
 ALIVE_EVERY_S = 600
 MEMTABLE_BYTES = 16 << 20
 BULK_ROWS = 32_768
@@ -134,10 +137,15 @@ class RocksStore:
         except StateError as error:
             db.close()
             return None, str(error)
-        if store.offset >= 0 and away_s > MAX_AWAY_S:
+        if store.offset >= 0 and _is_stale(away_s):
             db.close()
-            return None, f"it was not written for {away_s / 3600:.0f} hours"
+            return None, f"it was up to date {away_s / 3600:.0f} hours ago"
         return store, ""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was up to date so long ago that the changelog may lack removals that it has not heard of."""
+        return self.offset >= 0 and _is_stale(self._away_s())
 
     def get(self, key: bytes, /) -> bytes | None:
         """The row at ``key``.
@@ -322,6 +330,11 @@ class RocksStore:
         return StateError(
             f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog"
         )
+
+
+def _is_stale(away_s: float) -> bool:
+    """Of a store that was up to date so many seconds ago; below none a clock was ahead, and nothing is known."""
+    return not -AHEAD_S <= away_s <= MAX_AWAY_S
 
 
 _UNLOGGED = WriteOptions()

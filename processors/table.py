@@ -33,7 +33,8 @@ from processors.log import TransactionLog
 from processors.partition import Counters, Partition, start_position
 from processors.run import Run
 from processors.settings import EngineSettings
-from processors.states import LifeCycle, State
+from processors.slot import Slot
+from processors.states import State
 from processors.store import RocksStore, StoreMemory
 from processors.watchdog import fail_stop
 from schemas.errors import LostInput, StateError, StoreAhead
@@ -74,31 +75,6 @@ class Source(Protocol):
     async def seek(self, partition: int, offset: int) -> None:
         """Read the input partition from ``offset`` on."""
         ...
-
-
-class Slot(Generic[R]):
-    """What this process holds of one partition."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.life = LifeCycle(number)
-        self.lock = asyncio.Lock()
-        self.log: TransactionLog | None = None
-        self.store: RocksStore | None = None
-        self.partition: Partition[R] | None = None
-        self.flight: asyncio.Task[None] | None = None
-        self.epoch_timer: asyncio.TimerHandle | None = None
-        self.settle_timer: asyncio.TimerHandle | None = None
-        self.sought: tuple[int, float] = (-1, 0.0)
-        self.restored = 0
-        """Changelog entries read since the last assignment."""
-
-    def cancel_timers(self) -> None:
-        """Nothing of this slot happens by itself any more."""
-        for timer in (self.epoch_timer, self.settle_timer):
-            if timer is not None:
-                timer.cancel()
-        self.epoch_timer = self.settle_timer = None
 
 
 class PartitionTable(Generic[R]):
@@ -201,6 +177,13 @@ class PartitionTable(Generic[R]):
         return slot
 
     def _open(self, slot: Slot[R]) -> RocksStore:
+        if slot.store is not None and slot.store.is_stale:
+            # The process was stopped, or cut off, for longer than the changelog keeps removals.
+            if slot.partition is not None:
+                self.memory.leave(slot.partition.rows)
+                slot.partition = None
+            slot.store.close()
+            slot.store = None
         if slot.store is None:
             slot.store = RocksStore.open(self._directory / str(slot.number), self.store_memory)
         return slot.store
@@ -224,6 +207,11 @@ class PartitionTable(Generic[R]):
             if 0 <= slot.store.offset < run.first - 1:
                 raise StateError(
                     f"{run!r} does not follow offset {slot.store.offset}, up to which the state is restored"
+                )
+            if slot.store.is_stale:
+                raise StateError(
+                    f"the state at {slot.store.path} was stopped, or cut off, for a day: the changelog may lack "
+                    "removals since; a restart restores it"
                 )
             records = run.since(slot.store.offset + 1).records()
             rows = {record.key: record.value for record in records}
@@ -276,7 +264,10 @@ class PartitionTable(Generic[R]):
 
     def _activate(self, slot: Slot[R], store: RocksStore, log_start: int, log_end: int) -> None:
         topic = self._schema.topics.input
-        position, lost_below = start_position(store, self._aggregator.version, topic, slot.number, log_start, log_end)
+        topic_id = self._settings.topic_ids.get(topic, "")
+        position, lost_below = start_position(
+            store, self._aggregator.version, topic, slot.number, log_start, log_end, topic_id
+        )
         partition = slot.partition
         if partition is not None and partition.stamp.offset != position:
             self.memory.leave(partition.rows)
@@ -291,6 +282,7 @@ class PartitionTable(Generic[R]):
                 position=position,
                 clock=time.monotonic,
                 epoch_s=self._settings.epoch_s,
+                topic_id=topic_id,
             )
             slot.partition = partition
         if lost_below is not None:
@@ -381,6 +373,7 @@ class PartitionTable(Generic[R]):
         with self._or_fail():
             epoch = partition.seal()
             self.memory.shrink()
+            self._arm(slot, partition)  # what is left, where letters ended the epoch early
         if epoch is not None:
             slot.flight = self._spawn(self._commit(slot, partition, epoch))
 
@@ -427,6 +420,8 @@ class PartitionTable(Generic[R]):
 
     async def _finish(self, slot: Slot[R]) -> None:
         await self._send_epoch(slot)
+        if slot.partition is not None and slot.partition.waiting:
+            slot.partition.give_up_waiting()
         if slot.flight is not None:
             await asyncio.shield(slot.flight)
         slot.cancel_timers()
@@ -440,11 +435,20 @@ class PartitionTable(Generic[R]):
         self.slots.clear()
         self._threads.shutdown(wait=False)
 
-    def keep_alive(self) -> None:
-        """Note in each store that is up to date that it is: a store away for too long is thrown away."""
+    async def keep_alive(self) -> None:
+        """Note in each store that is up to date that it is: a store away for too long is thrown away.
+
+        Up to date is what has all of its changelog. Who is cut off from the broker hears of no removal.
+        """
+        held = [slot for slot in self.slots.values() if slot.life.state in (State.ACTIVE, State.STANDBY)]
+        try:
+            ends = await self._source.changelog_ends([slot.number for slot in held])
+        except StateError as error:
+            log.warning("cannot see whether the local state is up to date", extra={"reason": str(error)})
+            return
         with self._or_fail():
-            for slot in self.slots.values():
-                if slot.store is not None and slot.life.state in (State.ACTIVE, State.STANDBY):
+            for slot in held:
+                if slot.store is not None and slot.store.offset + 1 >= ends[slot.number]:
                     slot.store.keep_alive()
 
     # -- what others may know

@@ -94,6 +94,11 @@ class Part(Generic[R]):
         self.nbytes += nbytes
         return True
 
+    @property
+    def next(self) -> int:
+        """The offset after its last packet."""
+        return self._packets[-1].next
+
     def close(self) -> None:
         """All of it is decoded."""
         bad = {place for place, _ in self.bad}
@@ -118,6 +123,12 @@ class Waiting:
             self._packets.append(packet)
             self._records += len(packet)
             self.nbytes += packet.nbytes
+
+    def since(self, offset: int) -> Waiting:
+        """What of it lies in packets at and above ``offset``."""
+        rest = Waiting()
+        rest.add(packet for packet in self._packets if packet.first >= offset)
+        return rest
 
     def parts(
         self, decoder: RunDecoder[R], *, timed: bool, columns: Callable[[], Columns[R] | None] = lambda: None

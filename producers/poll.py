@@ -11,7 +11,8 @@ the set when the broker has acknowledged everything up to it, so that whoever go
 
 A page tells more than its items: that there is nothing between them, and nothing between the last of them and the next
 page. So gaps of any size, and the end, are passed at once. A page that is given up leaves the rest of its subset
-unread; where nothing but such pages came `DOWN` times in a row, the API is down, and all readers stop.
+unread, and its reader goes on in the middle of the widest stretch that nobody has read: a broken stretch of any width
+is passed soon. Where every reader was given up `DOWN` times and nothing came in between, the API is down.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from schemas.wire import LETTER_BYTES, MAX_RECORD_BYTES
 ANY = 2**63 - 1
 """The end of a range that reaches as far as the API has something."""
 DOWN = 3
+"""After so many pages given up of each reader no more is asked for: each takes half a minute and more."""
 PULSE_S = 0.05
 """How often it is looked what the broker has acknowledged."""
 MOST_UNDER_WAY = 50_000
@@ -124,7 +126,7 @@ class Poll:
         self._room.set()
         left = {asyncio.create_task(self._reader()) for _ in range(self._readers)}
         try:
-            while left and not self._stop() and self._failed_in_a_row < DOWN:
+            while left and not self._stop() and self._failed_in_a_row < DOWN * self._readers:
                 done, left = await asyncio.wait(left, timeout=PULSE_S)
                 for reader in done:
                     reader.result()
@@ -167,14 +169,21 @@ class Poll:
         return self._sent - self.ledger.accepted - self.ledger.rejected
 
     async def _reader(self) -> None:
-        """Read subsets, one after the other."""
+        """Read subsets: one after the other, elsewhere when a page was given up."""
+        at = 0
         while self._untaken and not self._stop():
-            first, last = self._untaken.take(self._subset)
+            first, last = self._untaken.take(self._subset, self._elsewhere() if self._failed_in_a_row else at)
             try:
                 await self._read(first, last)
+                at = last + 1
             except PageGivenUp as error:
                 self.given_up.append(str(error))
                 self._failed_in_a_row += 1
+
+    def _elsewhere(self) -> int:
+        """The middle of the widest stretch that nobody has read; of two, the later: it failed in the earlier one."""
+        first, last = max(self._known(self._untaken).spans, key=lambda span: (span[1] - span[0], span[0]))
+        return first + (last - first + 1) // self._subset // 2 * self._subset
 
     async def _read(self, first: int, last: int) -> None:
         """Read ``[first, last]``."""

@@ -66,13 +66,15 @@ class Ranges:
                 left.append((last + 1, span[1]))
         self.spans = left
 
-    def take(self, most: int) -> Span:
-        """Take the first ``most`` ids out, or as many as lie together.
+    def take(self, most: int, at: int = 0) -> Span:
+        """Take the first ``most`` ids at or after ``at`` out, or as many as lie together; where there are none, of all.
 
         Raises:
-            IndexError: there are none.
+            IndexError: there are none at all.
         """
-        first, last = self.spans[0]
+        first, last = next((span for span in self.spans if span[1] >= at), self.spans[0])
+        if last >= at:
+            first = max(first, at)
         taken = (first, min(last, first + most - 1))
         self.remove(*taken)
         return taken

@@ -32,10 +32,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import uvloop
+from confluent_kafka import KafkaException
 
 from ops.kafka import client_logger, connect
 from ops.registry import stream as stream_named
-from ops.topics import ensure, state_name
+from ops.topics import ensure, input_ids, state_name
 from ops.worker import directory, logs
 from ops.worker.answers import Counts, answer_on, owned
 from ops.worker.client import ask
@@ -57,6 +58,7 @@ FAILED = 70
 LOOK_S = 0.5
 LOOK_SOON_S = 0.05
 """Until the engine is ready: whoever waits for it hears of it at once."""
+SAME_S = 60.0
 BEAT_S = 10.0
 COMPLAINT_S = 3.0
 """While a broker is away, the client complains several times a second."""
@@ -144,9 +146,10 @@ class Child:
         watch = asyncio.create_task(self._watch(engine, sink))
         stopped = asyncio.create_task(self._stopping.wait())
         tables = stopped if sink is None else asyncio.ensure_future(in_thread(sink.run))
+        same = asyncio.create_task(self._same_topics(schema, topics[-1]))
         try:
-            await asyncio.wait({engine_run, watch, stopped, tables}, return_when=asyncio.FIRST_COMPLETED)
-            for beside in (watch, tables):
+            await asyncio.wait({engine_run, watch, stopped, tables, same}, return_when=asyncio.FIRST_COMPLETED)
+            for beside in (watch, tables, same):
                 if beside.done():
                     beside.result()
             watch.cancel()
@@ -162,6 +165,7 @@ class Child:
             return
         finally:
             watch.cancel()
+            same.cancel()
             stopped.cancel()
             if sink is not None:
                 sink.stop()
@@ -215,8 +219,12 @@ class Child:
                 stopped.cancel()
         return None
 
-    def _topics(self, schema: Schema[Any]) -> tuple[int, Path]:
-        """Make the topics that are missing; the partition count of the stream, and where the copy of its state lies."""
+    def _topics(self, schema: Schema[Any]) -> tuple[int, Path, dict[str, str]]:
+        """Make the topics that are missing.
+
+        Returns:
+            The partition count of the stream, where the copy of its state lies, and the ids of what is counted.
+        """
         kafka, folder = self._order.kafka, self._order.state_dir
         ensure(kafka, schema)
         admin = connect(kafka)
@@ -226,7 +234,7 @@ class Child:
         others = sorted(str(path) for path in folder.glob("*") if path.name != name)
         if others:
             log.warning("local state of deleted topics or another cluster is left alone", extra={"paths": others})
-        return partitions, folder / name
+        return partitions, folder / name, input_ids(admin, schema)
 
     def _sink(self, schema: Schema[Any]) -> TableSink | None:
         """What brings the stream's tables over into a database, where it has tables and one is configured."""
@@ -239,19 +247,22 @@ class Child:
     def _refuse_taken_id(self) -> None:
         """Two members of one group instance would throw each other out for ever."""
         for entry in directory.read(self._order.kafka):
-            if (
-                entry.key == self._entry.key
-                and entry.host == self._entry.host
-                and entry.pid != self._order.pid
-                and alive(str(entry.pid))
-                and answers(entry)
-            ):
+            if entry.key != self._entry.key:
+                continue
+            if entry.host != self._entry.host:
+                # A worker that moved to another machine finds the entry of its old life, which answers no more.
+                if entry.http is not None and answers(entry):
+                    raise IdTaken(
+                        f"worker id {entry.worker!r} is in use on {entry.host} (process {entry.pid}); "
+                        "stop it, or give this one another --id"
+                    )
+            elif entry.pid != self._order.pid and alive(str(entry.pid)) and answers(entry):
                 raise IdTaken(
                     f"worker id {entry.worker!r} is in use by process {entry.pid} on this machine "
                     "(with another --data); stop it, or give this one another --id"
                 )
 
-    def _engine_settings(self, partitions: int, state_dir: Path) -> EngineSettings:
+    def _engine_settings(self, partitions: int, state_dir: Path, topic_ids: dict[str, str]) -> EngineSettings:
         order = self._order
         return EngineSettings(
             kafka=order.kafka,
@@ -265,6 +276,7 @@ class Child:
             advertise=order.advertise,
             leave=order.leave,
             partitions=partitions,
+            topic_ids=topic_ids,
         )
 
     # -- beside the engine
@@ -286,6 +298,24 @@ class Child:
                 published = owned(engine, "merging") if isinstance(engine, Stages) else owned(engine)
                 sink.serve({"rows": owned(engine), "summaries": published})
             await asyncio.sleep(LOOK_SOON_S if state == "restoring" else LOOK_S)
+
+    async def _same_topics(self, schema: Schema[Any], ids: dict[str, str]) -> None:
+        """Look now and then whether what is counted is still the topic that it was.
+
+        Of a topic that is made anew amid the counting, all offsets that an earlier one had pass for counted.
+
+        Raises:
+            StreamgaugeError: it is another; the next start refuses it, and says what to do.
+        """
+        while True:
+            await asyncio.sleep(SAME_S)
+            try:
+                found = await in_thread(lambda: input_ids(connect(self._order.kafka), schema))
+            except (StreamgaugeError, KafkaException):
+                continue  # no broker, or no such topic: the engine itself waits for them
+            if found != ids:
+                changed = ", ".join(sorted(name for name in ids if found[name] != ids[name]))
+                raise StreamgaugeError(f"{changed} was deleted and made anew while it was counted")
 
     async def _look(self, engine: Counts) -> tuple[str, str]:
         """``(state, reason)``. A Kafka client that complains is the occasion to see whether its brokers are there."""

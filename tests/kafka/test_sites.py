@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka.admin import AdminClient
+
 from ops.topics import ensure
 from producers.simulate.answer import lines_of, read_answers
 from schemas.sites import SITES
-from tests.running import Running
+from tests.running import PATIENCE_S, Running
+from tests.waiting import until
 
 ANSWER = Path(__file__).parents[1] / "data" / "sites" / "big_output.txt.zst"
 EVERY = 100
@@ -61,3 +64,27 @@ def test_the_report_is_the_known_answer_also_when_all_is_sent_again(
         assert worker.stop() == 0
     finally:
         worker.end()
+
+
+def test_an_input_topic_that_was_made_anew_is_refused_however_long_it_is(kafka: dict[str, Any], tmp_path: Path) -> None:
+    """What the old one's offsets counted, the new one's first records would have passed for: lost in silence."""
+    ensure(kafka, SITES, partitions=1)
+    line = '{{"id":"{0}","type":"message","from":"v","site_id":"1","timestamp":1,"data":{{}}}}\n'
+    events = tmp_path / "events.jsonl"
+    events.write_text("".join(line.format(number) for number in range(20)))
+    with Running(tmp_path, kafka["bootstrap.servers"]).serving() as worker:
+        worker.prints("replay", "sites", events, "--wait")
+    admin = AdminClient(kafka)
+    for deleted in admin.delete_topics(["sites"], operation_timeout=20).values():
+        deleted.result()
+    until(lambda: "sites" not in admin.list_topics(timeout=10).topics)
+    ensure(kafka, SITES, partitions=1)
+    events.write_text("".join(line.format(number) for number in range(100, 160)))
+    again = Running(tmp_path, kafka["bootstrap.servers"])
+    try:
+        again.prints("replay", "sites", events)
+        assert again.process.wait(PATIENCE_S) == 1
+    finally:
+        again.end()
+    said = again.log.read_text().splitlines()[-1]
+    assert "counts 20 records of an earlier topic sites, which was deleted and made anew since" in said

@@ -24,6 +24,7 @@ from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.record.memory_records import MemoryRecords
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -66,6 +67,7 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (SubscriptionState, "reassignment_in_progress"),
     (SubscriptionState, "wait_for_assignment"),
     (SubscriptionState, "is_assigned"),
+    (PartitionAssignor, "_get_copartitioned_groups"),
     (MemoryRecords, "has_next"),
     (MemoryRecords, "next_batch"),
     (MemoryRecords, "size_in_bytes"),

@@ -289,6 +289,21 @@ def test_a_store_that_was_away_too_long_is_thrown_away(
     store.close()
 
 
+def test_a_store_of_a_clock_that_was_ahead_is_thrown_away(
+    tmp_path: Path, memory: StoreMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long it was away cannot be known."""
+    ahead = time.time() + 3 * 86_400
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module.time, "time", lambda: ahead)
+        store = RocksStore.open(tmp_path / "0", memory)
+        store.write({b"a": b"1"}, 5)
+        store.close()
+    store = RocksStore.open(tmp_path / "0", memory)
+    assert store.offset == -1
+    store.close()
+
+
 def test_a_directory_that_cannot_be_used_is_one_clear_line(tmp_path: Path, memory: StoreMemory) -> None:
     """It names the path and RocksDB's own reason."""
     first = RocksStore.open(tmp_path / "0", memory)

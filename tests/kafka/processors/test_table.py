@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from aggregators.sites import Sites
+from processors import store as store_module
 from processors import table as table_module
 from processors.epoch import STAMP_KEY, Stamp
 from processors.partition import BEHIND_EPOCH_S
@@ -403,3 +405,38 @@ def test_a_run_that_was_queued_when_its_partition_went_is_dropped(drive: Drive) 
         assert bench.log.epochs == []
 
     drive(scenario)
+
+
+def test_a_store_counts_as_up_to_date_only_where_it_has_all_of_its_changelog(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine cut off for a day believed its copy, though it had heard of no removal since."""
+    now = time.time()
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        await bench.table.process(run_of(0, 5))
+        await bench.table.drain()
+        await bench.table.assign(set(), {0})
+        store = bench.table.slots[0].store
+        assert store is not None
+        for hours in (10, 20, 30):
+            monkeypatch.setattr(store_module.time, "time", lambda hours=hours: now + hours * 3600)
+            await bench.table.keep_alive()
+        assert not store.is_stale
+        bench.log.changelog.append(Record(len(bench.log.changelog), b"1", key=b"others"))
+        for hours in (40, 50, 60):
+            monkeypatch.setattr(store_module.time, "time", lambda hours=hours: now + hours * 3600)
+            await bench.table.keep_alive()
+        assert store.is_stale
+        with pytest.raises(Ended):
+            bench.table.restore(bench.log.restored())
+        assert "a restart restores it" in str(bench.ends.pop())
+        await bench.own()
+        anew = bench.table.slots[0].store
+        assert anew is not None
+        assert anew is not store
+        assert anew.get(b"others") == b"1"
+        assert bench.state() is State.ACTIVE
+
+    assert drive(scenario).ends == []

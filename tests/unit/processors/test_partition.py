@@ -234,6 +234,37 @@ def test_a_letter_is_never_larger_than_its_topic_takes() -> None:
     assert LETTER_LENGTH not in dict(whole.headers)
 
 
+def test_an_epoch_ends_early_where_its_letters_hold_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters hold opened values. What is left waits for the next epoch, and a crash in between loses none of it."""
+    monkeypatch.setattr(partition_module, "LETTERS_BYTES", 100)
+    monkeypatch.setattr("processors.waiting.PART_BYTES", 100)
+    monkeypatch.setattr("processors.waiting.OPEN_BYTES", 100)
+    driver = a_driver()
+    bad = [b"x%02d" % number * 20 for number in range(12)]
+    driver.send(*[value for pair in zip(map(message, range(12)), bad, strict=True) for value in pair])
+
+    def fetch() -> None:
+        for first in range(driver.partition.position, 24, 2):
+            driver.partition.accept(run_of(driver, first, first + 2))
+
+    fetch()
+    offsets: list[int] = []
+    while driver.partition.is_open:
+        epoch = driver.partition.seal()
+        assert epoch is not None
+        driver.partition.committed(epoch, driver.log.commit(epoch))
+        offsets.append(driver.partition.stamp.offset)
+        assert len(epoch.letters) <= 3
+        if len(offsets) == 2:
+            assert driver.partition.waiting
+            driver.crash("settled")  # with one more epoch
+            fetch()
+    assert offsets == sorted(set(offsets))
+    assert offsets[-1] == driver.partition.durable_offset == 24
+    assert [value for value, _ in driver.dead_letters] == bad
+    assert driver.newest["1"]["emails"] == 12
+
+
 def test_a_record_that_only_state_can_refuse_is_a_letter_too() -> None:
     """`too late` comes from the aggregator, after decoding."""
     driver = Driver(SITES, Sites(Counting(retention_ms=10_000)))
@@ -334,6 +365,14 @@ class TestStartPosition:
         """The topic was recreated or truncated."""
         with pytest.raises(StateError, match="counts up to offset 10, but the topic ends at 9"):
             start_position(self.stamped(10), 1, "sites", 0, 5, 9)
+
+    def test_a_stamp_of_another_topic_of_that_name_is_doubt(self) -> None:
+        """However long the new one is: its first records are not those that are counted."""
+        store = MemoryStore({STAMP_KEY: Stamp(7, 1, "first").encode()})
+        assert start_position(store, 1, "sites", 0, 5, 9, "first") == (7, None)
+        with pytest.raises(StateError, match="of an earlier topic sites, which was deleted and made anew"):
+            start_position(store, 1, "sites", 0, 5, 9, "second")
+        assert start_position(self.stamped(7), 1, "sites", 0, 5, 9, "second") == (7, None), "an old release's stamp"
 
     def test_rows_of_another_format_are_refused(self) -> None:
         """No guess at bytes that another release wrote."""

@@ -182,6 +182,20 @@ def test_an_api_that_is_down_ends_the_run_early() -> None:
     assert len(poll.given_up) <= 4
 
 
+@pytest.mark.parametrize(
+    ("broken", "most"), [(range(200_000), 22), (range(100_000, 290_000), 22), (range(290_000), 32)]
+)
+def test_a_broken_stretch_of_any_width_is_passed(broken: range, most: int) -> None:
+    """What lies behind it is delivered; in it, a subset costs one page at most."""
+    there = set(range(0, 300_000, 1000))
+    api, broker = HandApi(there, broken), HandBroker()
+    poll = run(api, broker, Ranges([(0, 299_999)]), last=299_999, readers=2)
+    lost = {number for number in there if any(first <= number <= last for first, last in poll.missing.spans)}
+    assert broker.delivered == Counter(there - lost)
+    assert len(poll.given_up) <= most
+    assert there - set(broken) - lost >= {number for number in there if number >= broken.stop + 10_000}
+
+
 def test_what_the_broker_has_not_acknowledged_stays_missing() -> None:
     """A kill at that moment loses nothing."""
     api, broker = HandApi({1, 2, 3}, set()), HandBroker(silent=True)
