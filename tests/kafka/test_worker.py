@@ -125,6 +125,19 @@ def test_an_id_in_use_is_refused_with_its_pid(served: Running, tmp_path: Path) -
         assert f"worker id 'w' is in use by process {pid} on this machine" in done.stderr.splitlines()[-1]
 
 
+def test_an_id_in_use_on_another_machine_is_refused(served: Running, tmp_path: Path) -> None:
+    """Two members of one group instance would throw each other out for ever."""
+    address = served.wait_for("worker started")["http"].removeprefix("http://")
+    kafka = {"bootstrap.servers": served.brokers}
+    entry = directory.Entry("far", "far-0", "sites", http=address, pid=served.process.pid, host="elsewhere")
+    directory.publish(kafka, entry)
+    words = [PROGRAM, "worker", "sites", "--id", "far", "--data", tmp_path, "--brokers", served.brokers]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    directory.remove(kafka, entry)
+    assert done.returncode == 1
+    assert f"worker id 'far' is in use on elsewhere (process {entry.pid})" in done.stderr.splitlines()[-1]
+
+
 def test_a_killed_engine_is_started_again_with_its_state(served: Running) -> None:
     """``kill -9`` of the engine: not ready, then ready again, and what was counted is there."""
     readies = len(served.events("ready"))
