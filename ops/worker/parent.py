@@ -2,7 +2,7 @@
 
     worker ─┬─ engine process sites ID-0      (a crash ends one engine; the others count on)
             ├─ engine process sites ID-1
-            └─ HTTP: /live /ready /metrics /status /state /views
+            └─ HTTP: /live /ready /metrics /status /state /views, and pages for people
 
 It holds no Kafka client and no state, so there is little in it that could fail or need memory. It makes the sockets
 on which it asks its engines before it starts them: a question that meets a restart waits and is answered.

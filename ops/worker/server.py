@@ -1,5 +1,8 @@
-"""The HTTP face of a worker: health, metrics, and questions to the state of its engines.
+"""The HTTP face of a worker: health, metrics, questions to the state of its engines, and pages for people.
 
+    GET /                       the page of the worker
+    GET /sessions?last=12h&…    the page of the drill-down of sessions (`ops.pages.question`)
+    GET /state?stream=S&key=K   the page of a key
     GET /live                   200, or 503 with the reason: an engine process hangs
     GET /ready                  200, or 503 with the reason: not all partitions are restored
     GET /metrics                Prometheus text
@@ -29,6 +32,8 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 
 from ops.worker.metrics import CONTENT_TYPE, render
 from ops.worker.process import EngineProcess
+from ops.worker.rates import Rates
+from ops.worker.reporting import Reporting
 from schemas.errors import StreamgaugeError
 
 if TYPE_CHECKING:
@@ -43,6 +48,8 @@ FIRST_ANSWER_S = 25.0
 """Of a view: the engine looks up the keys of a partition before it answers for the first of them."""
 VIEWS_AT_ONCE = 4
 QUESTIONS_AT_ONCE = 64
+RETRY_S = "5"
+"""When to ask for a page again that could not be made."""
 
 
 async def serve(stack: AsyncExitStack, worker: Worker, address: tuple[str, int]) -> tuple[str, int]:
@@ -83,9 +90,14 @@ class _Server:
         self._views = 0
         self._questions = 0
         self._began = time.time()
+        self._rates = Rates()
+        self._reporting = Reporting(worker.plan)
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_quietly], client_max_size=1024)
+        application.router.add_get("/", self.page)
+        application.router.add_get("/sessions", self.sessions)
+        application.router.add_get("/state", self.key)
         application.router.add_get("/live", self.live)
         application.router.add_get("/ready", self.ready)
         application.router.add_get("/metrics", self.metrics)
@@ -97,13 +109,16 @@ class _Server:
     # -- health
 
     async def live(self, _request: web.Request) -> web.Response:
+        return _verdict(self._silent(), "live")
+
+    def _silent(self) -> str:
+        """Which engines hang; empty when none does."""
         now = time.monotonic()
-        silent = [
+        return "; ".join(
             f"{engine.name} has been silent for {now - engine.heard:.0f} s"
             for engine in self._worker.engines
             if engine.pid is not None and now - engine.heard > SILENT_S
-        ]
-        return _verdict("; ".join(silent), "live")
+        )
 
     async def ready(self, _request: web.Request) -> web.Response:
         return _verdict(self._worker.not_ready, "ready")
@@ -119,6 +134,7 @@ class _Server:
 
     async def _everything(self) -> dict[str, Any]:
         engines = await asyncio.gather(*(self._engine(engine) for engine in self._worker.engines))
+        self._rates.read(time.monotonic(), _records(engines))
         return {
             "worker": self._worker.plan.worker,
             "pid": os.getpid(),
@@ -148,10 +164,42 @@ class _Server:
                     known |= await answer.json()
         return known
 
+    # -- pages
+
+    async def page(self, _request: web.Request) -> web.Response:
+        from ops.pages.worker import worker_page
+
+        known = await self._everything()
+        rates = self._rates.read(time.monotonic(), _records(known["engines"]))
+        trouble = "; ".join(filter(None, (self._worker.not_ready, self._silent())))
+        return _page(200, worker_page(known, trouble, rates, time.time()))
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        streams = self._worker.plan.streams
+        query = list(request.query.items())
+        if "sessions" not in streams:
+            return _page(*self._reporting.refused(404, f"this worker serves {', '.join(streams)}, no sessions", query))
+        return _page(*await self._reporting.page(query, lambda: request.transport is None or self._worker.stopping))
+
+    async def key(self, request: web.Request) -> web.Response:
+        from ops.pages.worker import key_page
+
+        stream, key = request.query.get("stream", ""), request.query.get("key")
+        if key is None:
+            raise _error(web.HTTPBadRequest, "say which key: ?stream=…&key=…")
+        try:
+            status, answer = await self._state(stream, key)
+        except web.HTTPException as error:
+            status, answer = error.status, (error.text or "").encode()
+        return _page(status, key_page(self._worker.plan.streams, stream, key, status, answer))
+
     # -- questions
 
     async def state(self, request: web.Request) -> web.StreamResponse:
-        stream, key = request.match_info["stream"], request.match_info["key"]
+        status, body = await self._state(request.match_info["stream"], request.match_info["key"])
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    async def _state(self, stream: str, key: str) -> tuple[int, bytes]:
         engines = self._engines_of(stream)
         if self._questions >= QUESTIONS_AT_ONCE:
             raise _busy("questions", QUESTIONS_AT_ONCE)
@@ -162,7 +210,7 @@ class _Server:
                 status, body = await self._ask_state(engine, key)
                 if status != 421:  # the key is this engine's, or no answer can be had
                     break
-            return web.Response(status=status, body=body, content_type="application/json")
+            return status, body
         finally:
             self._questions -= 1
 
@@ -252,6 +300,22 @@ async def _quietly(
         if error.content_type == "application/json":
             raise
         return web.json_response({"error": error.reason}, status=error.status)
+
+
+def _records(engines: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Records counted so far, of each engine that says so."""
+    return {
+        f"{engine['stream']}/{engine['instance']}": engine["counters"]["records"]
+        for engine in engines
+        if "records" in engine["counters"]
+    }
+
+
+def _page(status: int, html: bytes) -> web.Response:
+    from ops.pages.frame import HEADERS
+
+    retry = {"Retry-After": RETRY_S} if status == 503 else {}
+    return web.Response(status=status, body=html, headers={**HEADERS, **retry})
 
 
 def _verdict(reason: str, good: str) -> web.Response:

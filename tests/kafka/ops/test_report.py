@@ -12,7 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from ops.ask import COVERED
+from ops.pages.report import Errand, report
+from ops.topics import ensure
 from ops.worker.directory import Entry, publish
+from schemas.sessions import SESSIONS
 from schemas.wire import partition_of
 
 from .conftest import PARTITIONS, Engine, Program
@@ -149,3 +152,11 @@ def test_an_answer_that_does_not_cover_its_partitions_is_refused(
     ended = streamgauge("report", "sites", "--at", "5")
     assert (ended.code, ended.out) == (1, "")
     assert "partitions 3 of sites are moving to another worker; try again in a moment" in ended.err
+
+
+def test_the_page_of_sessions_names_a_partition_without_an_owner(kafka: dict[str, Any]) -> None:
+    """In one line and with what to do, never a report of the others alone."""
+    ensure(kafka, SESSIONS, PARTITIONS)
+    code, html = report(Errand(kafka, ["sessions"], 0.3, [("last", "12h")], "json", 20))
+    reason = "partition 0 of sessions is served by no worker; start one: streamgauge worker sessions"
+    assert (code, reason in html.decode()) == (1, True)
