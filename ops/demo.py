@@ -10,6 +10,7 @@ kill -9 included, and their data with them; with ``keep`` they are left running 
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -100,6 +101,12 @@ class Demo:
     def settings(self) -> str:
         """The words that make a command look at this demo."""
         return shlex.join(["--brokers", self._address, "--data", str(self.data)])
+
+    @property
+    def page(self) -> str:
+        """Where the worker's page is: the system has chosen the port, and the log tells it."""
+        told = (json.loads(line) for line in self.log.read_text().splitlines())
+        return next(line["http"] for line in told if line["event"] == "worker started")
 
     @property
     def stop_line(self) -> str:

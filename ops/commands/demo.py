@@ -88,6 +88,7 @@ def _say_further(demo: Demo, stream: str, keep: bool) -> None:
     console.say("to look further:")
     for words in ("status", f"tail {stream} -o beginning -e", f"report {stream} --help", f"dlq list {stream}"):
         console.say(f"  streamgauge {demo.settings} {words}")
+    console.say(f"in a browser: {demo.page}")
     console.say(f"the worker logs to {demo.log}")
     console.say(f"to stop and remove all of it: {demo.stop_line}")
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 
@@ -21,10 +22,10 @@ PATIENCE_S = 100
 
 
 @contextmanager
-def demo(folder: Path) -> Generator[subprocess.Popen[str]]:
+def demo(folder: Path, *words: str) -> Generator[subprocess.Popen[str]]:
     """A demo whose temporary files lie in ``folder``."""
     running = subprocess.Popen(
-        [PROGRAM, "demo"],
+        [PROGRAM, "demo", *words],
         env=os.environ | {"TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -62,3 +63,18 @@ def test_ctrl_c_and_a_kill_leave_nothing_of_the_demo(tmp_path: Path) -> None:
         _, left = psutil.wait_procs(others, timeout=30)
         assert left == []
         until(lambda: not list(tmp_path.iterdir()))
+
+
+def test_a_demo_that_is_kept_has_a_page_and_is_ended_by_the_line_that_it_says(tmp_path: Path) -> None:
+    """As pasted into a shell, in which the program is on the path."""
+    with demo(tmp_path, "sessions", "--keep") as running:
+        _, err = running.communicate(timeout=PATIENCE_S)
+    end = err.rpartition("remove all of it: ")[2].strip()
+    try:
+        with urlopen(err.partition("in a browser: ")[2].split()[0], timeout=10) as answer:  # noqa: S310 - http
+            assert b"Worker demo" in answer.read()
+    finally:
+        path = f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(end, shell=True, env=os.environ | {"PATH": path}, timeout=PATIENCE_S, check=True)  # noqa: S602
+    until(lambda: not list(tmp_path.iterdir()))
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or [])]
