@@ -9,6 +9,8 @@ from hypothesis import settings
 
 # Whatever a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests run there, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# A run that is ended by whoever started it (CI that takes too long) stops what it has started, too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 settings.register_profile("house", max_examples=50, deadline=None, print_blob=True)
 settings.load_profile("house")
