@@ -225,6 +225,14 @@ class RunConsumer(driver.Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         return self.app.partition_table.durable_offset(tp.partition)
 
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Faust takes offsets for committed also where that failed; then the group would hear the last one never."""
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        committed = await super()._commit_offsets(offsets, start_new_transaction)
+        if not committed:
+            self._committed_offset.update(before)
+        return committed
+
     async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
         """Where partitions begin, without waiting for a fetch to return."""
         starts = await self.app.offsets.starts((tp.topic, tp.partition) for tp in partitions)

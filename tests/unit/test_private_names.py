@@ -42,6 +42,8 @@ ATTRIBUTES: list[tuple[Any, str]] = [
     (faust_consumer.Consumer, "_add_gap"),
     (faust_consumer.Consumer, "_filter_tps_with_pending_acks"),
     (faust_consumer.Consumer, "_new_offset"),
+    (faust_consumer.Consumer, "_commit_offsets"),
+    (faust_consumer.Consumer, "_should_commit"),
     (faust_consumer.Consumer, "_get_active_partitions"),
     (faust_consumer.Consumer, "_getmany"),
     (faust_consumer.Consumer, "_wait_next_records"),
@@ -98,6 +100,7 @@ SET_IN: list[tuple[Any, str]] = [
     (TopicPartitionState, "lso"),
     (TopicPartitionState, "highwater"),
     (faust_consumer.Consumer, "_read_offset"),
+    (faust_consumer.Consumer, "_committed_offset"),
     (faust_consumer.ThreadDelegateConsumer, "_thread"),
     (driver.AIOKafkaConsumerThread, "_assignor"),
 ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -112,6 +113,22 @@ def test_a_commit_that_is_refused_is_no_doubt_about_state(stage: Stage) -> None:
     run(stage.thread.crash(CommitFailedError()))
     with pytest.raises(Ended):
         run(stage.thread.crash(KafkaConnectionError()))
+
+
+def test_an_offset_that_could_not_be_committed_is_committed_by_the_next_try(stage: Stage) -> None:
+    """Also when nothing is counted meanwhile: whoever waits for the group's offset would wait for ever."""
+
+    async def stock(consumer: RunConsumer, offsets: dict[TP, int], _start: bool) -> bool:
+        consumer._committed_offset.update(offsets)  # as Faust's does, whatever became of it
+        return bool(stage.done)
+
+    stage.stock(RunConsumer.__mro__[1], "_commit_offsets", stock)
+    vars(stage.consumer)["_committed_offset"] = defaultdict(lambda: None)
+    assert run(stage.consumer._commit_offsets({INPUT: 7})) is False
+    assert stage.consumer._should_commit(INPUT, 7)
+    stage.done.append("the coordinator is back")
+    assert run(stage.consumer._commit_offsets({INPUT: 7})) is True
+    assert not stage.consumer._should_commit(INPUT, 7)
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), KafkaConnectionError()], ids=repr)
