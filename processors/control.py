@@ -165,7 +165,7 @@ class WholeAssignor(PartitionAssignor):
 
 
 class ConsumerSource:
-    """The table's view of the input and the changelog (`processors.table.Source`)."""
+    """The table's view of the input and the changelog (`processors.source.Source`)."""
 
     def __init__(self, app: StreamApp) -> None:
         self._app = app
@@ -181,6 +181,10 @@ class ConsumerSource:
     async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
         """Committed ends of the changelog."""
         return await self._ask(self._app.offsets.ends, self._app.topics_of_stream.changelog, partitions)
+
+    async def changelog_heads(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Ends of the changelog, what is open included."""
+        return await self._ask(self._app.offsets.heads, self._app.topics_of_stream.changelog, partitions)
 
     async def seek(self, partition: int, offset: int) -> None:
         """Move the consumer."""

@@ -57,6 +57,10 @@ class TransactionLog(Protocol):
         """Become the only writer; return when whatever a former writer committed is readable."""
         ...
 
+    def abort(self) -> None:
+        """End as aborted whatever is open in the log under this name, though its coordinator knows of nothing."""
+        ...
+
     def commit(self, epoch: Epoch) -> int:
         """Make ``epoch`` durable, all of it or nothing; the changelog offset of its stamp (its last entry)."""
         ...
@@ -194,6 +198,30 @@ class KafkaLog:
             # A duplicate sequence counts as success and carries no offset: the changelog must be read again.
             raise StateError(f"{self._id}: the stamp was acknowledged without an offset ({errors or stamped})")
         return stamped[0]
+
+    def abort(self) -> None:
+        """Abort what hangs (see `TransactionLog.abort` and `processors.source`).
+
+        A marker ends whatever its producer has open in a partition. So a record that nobody will read goes to each
+        partition that an epoch may write to, and its transaction is aborted. `fence` waits for the markers.
+
+        Raises:
+            StateError: that failed, too.
+        """
+        producer = self._producer
+        if producer is None:
+            raise StateError(f"{self._id} was not fenced before it aborts")
+        topics = self._topics
+        try:
+            producer.begin_transaction()
+            producer.produce(topics.changelog, None, STAMP_KEY, self._partition)
+            for topic in filter(None, (topics.output, topics.rows, topics.dead_letters)):
+                for number in producer.list_topics(topic, CONNECT_S).topics[topic].partitions:
+                    producer.produce(topic, None, STAMP_KEY, number)
+            producer.flush(COMMIT_TIMEOUT_S)
+            producer.abort_transaction(COMMIT_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._failed("cannot abort what hangs", error) from error
 
     def close(self) -> None:
         """Let go of the producer (see `TransactionLog.close`)."""

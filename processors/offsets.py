@@ -35,7 +35,7 @@ Place = tuple[str, int]
 
 
 class Offsets:
-    """Asks for the log's start and the committed end of partitions.
+    """Asks for the log's start and the ends of partitions.
 
     Args:
         kafka: librdkafka client properties.
@@ -61,13 +61,23 @@ class Offsets:
         """
         return await asyncio.to_thread(self._ask, list(places), OffsetSpec.latest())
 
-    def _ask(self, places: list[Place], spec: Any) -> dict[Place, int]:
+    async def heads(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The end of each partition, open transactions included.
+
+        Raises:
+            StateError: no answer.
+        """
+        return await asyncio.to_thread(self._ask, list(places), OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+
+    def _ask(
+        self, places: list[Place], spec: Any, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[Place, int]:
         if not places:
             return {}
         deadline = time.monotonic() + ANSWER_S
         while True:
             try:
-                return self._ask_once(places, spec)
+                return self._ask_once(places, spec, isolation)
             except (KafkaException, TimeoutError) as error:
                 # A broker that came back without its last leader epochs is believed only by a client that forgot them.
                 self._admin = None
@@ -77,12 +87,10 @@ class Offsets:
                     ) from error
                 time.sleep(AGAIN_S)
 
-    def _ask_once(self, places: list[Place], spec: Any) -> dict[Place, int]:
+    def _ask_once(self, places: list[Place], spec: Any, isolation: IsolationLevel) -> dict[Place, int]:
         if self._admin is None:
             self._admin = AdminClient(self._kafka)
             connect(self._admin, places[0][0], CONNECT_S)
         wanted = {TopicPartition(topic, number): spec for topic, number in places}
-        futures = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_S
-        )
+        futures = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_S)
         return {(tp.topic, tp.partition): future.result(ANSWER_S + 5).offset for tp, future in futures.items()}

@@ -325,8 +325,12 @@ class RocksStore:
         alive = self._get(ALIVE_KEY)
         return time.time() - int(alive) if alive is not None else 0.0
 
-    def _spoilt(self, error: Exception) -> StateError:
+    def spoil(self) -> None:
+        """The next `open` throws it away."""
         (self.path / SPOILT).touch()
+
+    def _spoilt(self, error: Exception) -> StateError:
+        self.spoil()
         return StateError(
             f"the state at {self.path} cannot be read ({error}); a restart restores it from the changelog"
         )

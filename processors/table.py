@@ -20,10 +20,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from aggregators.aggregator import Aggregator
 from aggregators.rows import Memory, Rows
@@ -34,6 +34,7 @@ from processors.partition import Counters, Partition, start_position
 from processors.run import Run
 from processors.settings import EngineSettings
 from processors.slot import Slot
+from processors.source import Source, hanging
 from processors.states import State
 from processors.store import RocksStore, StoreMemory
 from processors.watchdog import fail_stop
@@ -55,26 +56,6 @@ WAITING_BYTES = 96 << 20
 DRAIN_S = 5.0
 DRAIN_RECORDS = 16_384
 """What the partitions of a process count together when they are taken away; what else waits, the next owner reads."""
-
-
-class Source(Protocol):
-    """What the table asks of the consumer."""
-
-    async def log_starts(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The first offset that the input topic still holds, by partition."""
-        ...
-
-    async def log_ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The committed end of the input topic, by partition."""
-        ...
-
-    async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The committed end of the changelog, by partition."""
-        ...
-
-    async def seek(self, partition: int, offset: int) -> None:
-        """Read the input partition from ``offset`` on."""
-        ...
 
 
 class PartitionTable(Generic[R]):
@@ -134,6 +115,7 @@ class PartitionTable(Generic[R]):
                 if slot.life.state is not State.STANDBY:
                     await self._demote(slot)
             await asyncio.gather(*(self._fence(self._slot(number)) for number in actives))
+            await self._end_hanging(actives)
             if actives:
                 crash_points.reached("in-assign")
 
@@ -146,6 +128,27 @@ class PartitionTable(Generic[R]):
             await self._in_thread(slot.log.fence)
             slot.life.move(State.RESTORING)
             slot.restored = 0
+
+    async def _end_hanging(self, numbers: set[int]) -> None:
+        """What a former owner sent and nobody will ever end is aborted, and counted again from the stamp."""
+        found = await hanging(self._source, numbers)
+        for number, begin in found.items():
+            slot = self.slots[number]
+            log.error("a transaction hangs, and is aborted", extra={"partition": number, "changelog_offset": begin})
+            async with slot.lock:
+                if slot.log is not None:
+                    await self._in_thread(slot.log.abort)
+                    await self._in_thread(slot.log.fence)  # waits for the markers
+                store = self._open(slot)
+                if store.offset >= begin:  # the coordinator had said that it was committed
+                    store.spoil()
+                self._shut(slot)
+                self._open(slot)
+        if found and (left := await hanging(self._source, numbers)):
+            raise StateError(
+                f"{self._schema.topics.changelog}-{min(left)} holds a transaction that nobody ends and that could not "
+                "be aborted: kafka-transactions.sh find-hanging tells more"
+            )
 
     async def _demote(self, slot: Slot[R]) -> None:
         await self._forget(slot)
@@ -178,15 +181,19 @@ class PartitionTable(Generic[R]):
 
     def _open(self, slot: Slot[R]) -> RocksStore:
         if slot.store is not None and slot.store.is_stale:
-            # The process was stopped, or cut off, for longer than the changelog keeps removals.
-            if slot.partition is not None:
-                self.memory.leave(slot.partition.rows)
-                slot.partition = None
-            slot.store.close()
-            slot.store = None
+            self._shut(slot)  # the process was stopped, or cut off, for longer than the changelog keeps removals
         if slot.store is None:
             slot.store = RocksStore.open(self._directory / str(slot.number), self.store_memory)
         return slot.store
+
+    def _shut(self, slot: Slot[R]) -> None:
+        """Close the store; what was read from it is forgotten with it."""
+        if slot.partition is not None:
+            self.memory.leave(slot.partition.rows)
+            slot.partition = None
+        if slot.store is not None:
+            slot.store.close()
+            slot.store = None
 
     # -- restoring
 

@@ -300,7 +300,13 @@ class Cluster:
         """Kill the broker; it starts again on its port ``away_s`` seconds later, while other things happen."""
         pid = self.broker.pid
         os.kill(pid, signal.SIGKILL)
-        back = threading.Timer(away_s, self.broker.start, kwargs={"foreground": True})
+
+        def start() -> None:
+            # One that has not ended yet is found to be running: then nobody would start it.
+            until(lambda: self.broker.home.running() is None, f"the end of the broker ({pid})")
+            self.broker.start(foreground=True)
+
+        back = threading.Timer(away_s, start)
         back.start()
         self._timers.append(back)
         return f"kill -9 the broker ({pid}), its start begins {away_s:.1f} s later"

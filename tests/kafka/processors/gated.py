@@ -48,9 +48,14 @@ class GatedLog:
         self.fences = 0
         self.epochs: list[Epoch] = []
         self.changelog: list[Record] = []
+        self.hanging: list[Record] = []
+        """Of a transaction that nobody ends."""
 
     def fence(self) -> None:
         self.fences += 1
+
+    def abort(self) -> None:
+        self.hanging.clear()
 
     def commit(self, epoch: Epoch) -> int:
         self.entered.set()
@@ -87,6 +92,9 @@ class HandSource:
 
     async def changelog_ends(self, partitions: Iterable[int]) -> dict[int, int]:
         return dict.fromkeys(partitions, len(self.log.changelog))
+
+    async def changelog_heads(self, partitions: Iterable[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, len(self.log.changelog) + len(self.log.hanging))
 
     async def seek(self, partition: int, offset: int) -> None:
         self.seeks.append(offset)

@@ -19,7 +19,8 @@ from ops.topics import ensure
 from processors.epoch import STAMP_KEY
 from processors.watchdog import EXIT_FINAL
 from schemas.sites import SITES
-from schemas.wire import partition_of
+from schemas.wire import partition_of, transactional_id
+from tests.kafka.processors.hung import hang
 from tests.waiting import until
 
 TOPICS = SITES.topics
@@ -161,6 +162,31 @@ def test_nothing_in_the_input_stops_an_engine(kafka: dict[str, Any], start_engin
     assert headers["__dlq.errors.offset"] == b"1"
     assert (headers["__dlq.errors.file"], headers["__dlq.errors.line"]) == (b"in.jsonl", b"7")
     assert engine.stop() == 0
+
+
+def test_a_transaction_that_hangs_is_aborted_and_counted_again(
+    kafka: dict[str, Any], start_engine: StartEngine
+) -> None:
+    """Its coordinator has forgotten it: without that, nobody reads on, and the next epoch commits it as well."""
+    send(kafka, message(0), message(1))
+    engine = start_engine()
+    engine.wait_until_counted(2)
+    assert engine.stop() == 0
+    rows = {TOPICS.changelog: [(b"\x02row", b"{}"), (STAMP_KEY, b'{"offset":9,"version":1}')]}
+    hang(
+        kafka,
+        transactional_id(TOPICS.app, 0),
+        {**rows, TOPICS.summaries: [(b"9", b"{}")], TOPICS.dead_letters: [(b"", b"?")]},
+    )
+    send(kafka, message(2), b"bad", message(0))
+    engine = start_engine("w-1")
+    engine.wait_until_counted(3)
+    assert engine.stop() == 0
+    assert "a transaction hangs, and is aborted" in engine.log.read_text()
+    assert set(newest(kafka)) == {"1"}
+    assert newest(kafka)["1"].items() >= {"emails": 3, "revision": 5}.items()
+    assert {one.key() for one in read(kafka, TOPICS.changelog)}.isdisjoint({b"\x02row"})
+    assert [one.value() for one in read(kafka, TOPICS.dead_letters)] == [b"bad"]
 
 
 def test_compressed_batches_and_aborted_transactions_are_read_rightly(

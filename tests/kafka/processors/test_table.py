@@ -310,6 +310,31 @@ def test_a_store_ahead_of_its_changelog_ends_the_process(drive: Drive) -> None:
     drive(scenario)
 
 
+def test_a_store_that_holds_what_hangs_is_thrown_away(drive: Drive) -> None:
+    """Its coordinator had said that it was committed; now it is aborted, and counted again."""
+
+    async def scenario(bench: Bench) -> None:
+        await bench.own()
+        for first in (0, 2):
+            await bench.table.process(run_of(first, 2))
+            await bench.table.drain()
+            await bench.table.assign({0}, set())
+            await bench.table.activate()
+        length = len(bench.log.epochs[0].rows) + 1
+        bench.log.hanging = bench.log.changelog[length:]
+        del bench.log.changelog[length:]
+        await bench.table.drain()
+        await bench.table.assign({0}, set())
+        assert bench.table.stored_offset(0) is None
+        bench.table.restore(bench.log.restored())
+        await bench.table.activate()
+        partition = bench.table.active(0)
+        assert partition is not None
+        assert partition.position == 2
+
+    assert not drive(scenario).ends
+
+
 def test_a_partition_whose_changelog_is_not_read_to_its_end_is_not_counted(drive: Drive) -> None:
     """Faust tells the end of the recovery that a rebalance has overtaken, when the next one has only begun."""
 
