@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import wraps
+from math import isfinite
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import click
@@ -39,6 +40,17 @@ _GIVEN = "streamgauge.given"
 _FLAGS = "streamgauge.flags"
 _PROPERTIES = "streamgauge.properties"
 _CONFIG = "streamgauge.config"
+
+
+class Number(click.FloatRange):
+    """A number between bounds. Python takes ``nan`` and ``inf`` for numbers, too, and no bound holds ``nan``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a usage error."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
 
 
 class SettingType(click.ParamType):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from math import isnan, nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,11 +66,19 @@ def count(said: str) -> int:
 
 
 def share(said: str) -> float:
-    """A number, such as 0.3."""
+    """A number, such as 0.3.
+
+    >>> share("nan")
+    Traceback (most recent call last):
+    ValueError: 'nan' is no number
+    """
     try:
-        return float(said)
+        number = float(said)
     except ValueError:
-        raise ValueError(f"{said!r} is no number") from None
+        number = nan
+    if isnan(number):
+        raise ValueError(f"{said!r} is no number")
+    return number
 
 
 def names(said: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ops import console
-from ops.options import DURATION, STREAM, Command, command_options
+from ops.options import DURATION, STREAM, Command, Number, command_options
 from ops.outcome import Outcome, run, tell, wait
 from ops.settings import PARTITIONS, REPLICATION, Settings
 from ops.units import format_duration
@@ -44,7 +44,7 @@ ID = click.IntRange(0, GREATEST_ID)
     "--workers", metavar="N", type=click.IntRange(1, 256), default=8, show_default=True, help="Pages read at a time."
 )
 @click.option(
-    "--rate", metavar="N", type=click.FloatRange(min=0, min_open=True), default=100.0, show_default=True,
+    "--rate", metavar="N", type=Number(min=0, min_open=True), default=100.0, show_default=True,
     help="Requests a second in all, repeated ones included, evenly paced.",
 )  # fmt: skip
 @click.option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ops import console
-from ops.options import DURATION, STREAM, Command, command_options
+from ops.options import DURATION, STREAM, Command, Number, command_options
 from ops.outcome import Outcome, run, tell
 from ops.outcome import wait as wait_for
 from ops.settings import PARTITIONS, REPLICATION, Settings
@@ -38,9 +38,7 @@ STALLED_S = 5.0
 @click.command(cls=Command)
 @click.argument("stream", type=STREAM)
 @click.argument("paths", metavar="PATH…", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option(
-    "--rate", metavar="N", type=click.FloatRange(min=0, min_open=True), help="Records a second, evenly paced."
-)
+@click.option("--rate", metavar="N", type=Number(min=0, min_open=True), help="Records a second, evenly paced.")
 @click.option("--follow", is_flag=True, help="Send what is written to the files, through rotation, until interrupted.")
 @click.option(
     "--wait", is_flag=True, help="Return when a worker has counted everything and its summaries are readable."

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ops import console
-from ops.options import STREAM, Command, SettingType, command_options
+from ops.options import STREAM, Command, Number, SettingType, command_options
 from ops.settings import HTTP, Address, Settings
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from producers.simulate import Scenario
 
-SHARE = click.FloatRange(0, 1)
+SHARE = Number(0, 1)
 ADDRESS = SettingType(HTTP)
 INTERRUPTED = 130
 
