@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ from ops.worker.process import COMMAND, EngineProcess
 from ops.worker.reach import any_answers
 
 log = logging.getLogger("streamgauge.worker")
+
+IMPATIENT_S = 1.0
+"""Signals that come together are one: `timeout`, for example, sends its own to the process and to the whole group."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,10 @@ class Worker:
         """Whether it was Ctrl-C that stopped it, not a supervisor's SIGTERM."""
         self._command = command
         self._was_ready = False
+        self._stopped_at = 0.0
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT; a second signal ends the engines at once.
+        """Run until SIGTERM or SIGINT; another one, after a moment, ends the engines at once.
 
         Raises:
             IdInUse: another worker of this machine has the id.
@@ -172,14 +177,16 @@ class Worker:
     def _asked(self, number: signal.Signals) -> None:
         """A signal asked for the end."""
         self.interrupted = self.interrupted or (number == signal.SIGINT and not self.stopping)
+        if self.stopping and time.monotonic() - self._stopped_at >= IMPATIENT_S:
+            for engine in self.engines:
+                engine.kill("was still stopping when a second signal came")
         self._stop(f"received {number.name}")
 
     def _stop(self, why: str) -> None:
         if self.stopping:
-            for engine in self.engines:
-                engine.kill()
             return
         self.stopping = True
+        self._stopped_at = time.monotonic()
         log.info("worker stops", extra={"worker": self.plan.worker, "why": why})
         for engine in self.engines:
             engine.stop()

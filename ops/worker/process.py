@@ -88,7 +88,7 @@ class EngineProcess:
         self._clock = clock
         self._restarts = restarts or Restarts()
         self._stopping = asyncio.Event()
-        self._killed = False
+        self._killed = ""
         self._final = False
 
     @property
@@ -131,13 +131,13 @@ class EngineProcess:
             return
         self._stopping.set()
         self._signal(signal.SIGTERM)
-        asyncio.get_running_loop().call_later(STOP_S, self.kill)
+        asyncio.get_running_loop().call_later(STOP_S, self.kill, f"did not stop within {STOP_S:g} s")
 
-    def kill(self) -> None:
+    def kill(self, why: str) -> None:
         """End the process at once."""
         self._stopping.set()
         if self.pid is not None:
-            self._killed = True
+            self._killed = self._killed or why
             self._signal(signal.SIGKILL)
 
     async def _start(self) -> Process:
@@ -181,8 +181,7 @@ class EngineProcess:
         self._move("stopped", "")
         if self._killed:
             raise StreamgaugeError(
-                f"{self.name} did not stop within {STOP_S:g} s and was killed; "
-                "the next start goes on from its last epoch"
+                f"{self.name} {self._killed} and was killed; the next start goes on from its last epoch"
             )
         # SIGTERM may have met the process before it could listen to it: then there was nothing to finish.
         if code not in (0, -signal.SIGTERM):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.worker import process
+from ops.worker import parent, process
 from ops.worker.lock import IdInUse, WorkerLock
 from ops.worker.order import Order
 from ops.worker.parent import Plan, Worker
@@ -216,6 +216,40 @@ def test_a_signal_stops_all_engines_and_ends_well(number: signal.Signals, tmp_pa
         assert worker.not_ready == "the worker is stopping"
 
     asyncio.run(story())
+
+
+def test_signals_that_come_together_are_one(tmp_path: Path) -> None:
+    """`timeout` and others send theirs to the process and to its group: nobody is impatient."""
+
+    async def story() -> None:
+        worker = Worker(plan(tmp_path), command("good"))
+        running = asyncio.create_task(worker.run())
+        await until(lambda: worker.engines and not worker.not_ready)
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0)
+        await running
+
+    asyncio.run(story())
+
+
+def test_a_second_signal_after_a_while_ends_an_engine_that_does_not_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, and the message says so."""
+    monkeypatch.setattr(parent, "IMPATIENT_S", 0.0)
+
+    async def story() -> None:
+        worker = Worker(plan(tmp_path), command("deaf"))
+        running = asyncio.create_task(worker.run())
+        await until(lambda: worker.engines and not worker.not_ready)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: worker.stopping)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+    with pytest.raises(StreamgaugeError, match="w-0 was still stopping when a second signal came and was killed"):
+        asyncio.run(story())
 
 
 def test_an_engine_that_gave_up_ends_the_worker(tmp_path: Path) -> None:
