@@ -185,7 +185,7 @@ class _Postgres:
             return ValueRefused(_one_line(error))
         if (isinstance(error, self._psycopg.OperationalError) and state[:2] in _PASSING) or state == _READ_ONLY:
             return DatabaseAway(_one_line(error))
-        return StreamgaugeError(f"the database refuses: {_one_line(error)}")
+        return StreamgaugeError(f"the database refuses: {_one_line(error)}; mend that, or name another with --database")
 
 
 _TOO_LARGE = frozenset({"54000", "22P05"})
@@ -248,7 +248,9 @@ class _Sqlite:
             return ValueRefused(_one_line(error))
         if code in _SQLITE_PASSING:
             return DatabaseAway(f"{self._path}: {_one_line(error)}")
-        return StreamgaugeError(f"the database {self._path} refuses: {_one_line(error)}")
+        return StreamgaugeError(
+            f"the database {self._path} refuses: {_one_line(error)}; mend that, or name another with --database"
+        )
 
 
 _SQLITE_PASSING = frozenset(
