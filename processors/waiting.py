@@ -70,25 +70,27 @@ class Part(Generic[R]):
 
     def take(self, packets: Iterator[Packet], decoder: RunDecoder[R], *, timed: bool) -> bool:
         """Open packets that hold `OPEN_RECORDS` or `OPEN_BYTES` together, and decode them; False when none is left."""
-        opened: list[KafkaRecord] = []
         values: list[bytes | None] = []
+        times: list[int] = []
         nbytes = 0
         for packet in packets:
             self._packets.append(packet)
-            self._begins.append(self.size + len(opened))
+            self._begins.append(self.size + len(values))
+            # A packet's records are let go of with it, while they are in the CPU's cache.
             records = packet.records()
             of_packet = [record.value for record in records]
-            opened += records
             values += of_packet
+            if timed:
+                times += [record.timestamp for record in records]
             nbytes += sum(map(len, filter(None, of_packet)))
-            if len(opened) >= OPEN_RECORDS or nbytes >= OPEN_BYTES:
+            if len(values) >= OPEN_RECORDS or nbytes >= OPEN_BYTES:
                 break
-        if not opened:
+        if not values:
             return False
         decoded = decoder.decode(values)
         self._take_in(decoded.records)
         if timed:
-            self.times += [opened[index].timestamp for index in decoded.positions]
+            self.times += [times[index] for index in decoded.positions] if decoded.bad else times
         self.bad += [(self.size + index, reason) for index, reason in decoded.bad]
         self.size += len(values)
         self.nbytes += nbytes
