@@ -15,7 +15,7 @@ from aggregators.sites import Sites
 from processors import partition as partition_module
 from processors.driver import STEPS, Driver
 from processors.epoch import STAMP_KEY, Stamp, letter_of
-from processors.partition import BEHIND_EPOCH_S, start_position
+from processors.partition import BEHIND_EPOCH_S, Waiting, start_position
 from processors.run import Loose, Record, Run
 from schemas.errors import StateError
 from schemas.sites import SITES, SiteEvent
@@ -237,8 +237,8 @@ def test_a_letter_is_never_larger_than_its_topic_takes() -> None:
 def test_an_epoch_ends_early_where_its_letters_hold_much(monkeypatch: pytest.MonkeyPatch) -> None:
     """Letters hold opened values. What is left waits for the next epoch, and a crash in between loses none of it."""
     monkeypatch.setattr(partition_module, "LETTERS_BYTES", 100)
-    monkeypatch.setattr("processors.waiting.PART_BYTES", 100)
-    monkeypatch.setattr("processors.waiting.OPEN_BYTES", 100)
+    for limit in ("PART_BYTES", "OPEN_BYTES"):  # of the module as it was loaded for the partition
+        monkeypatch.setitem(Waiting.parts.__globals__, limit, 100)
     driver = a_driver()
     bad = [b"x%02d" % number * 20 for number in range(12)]
     driver.send(*[value for pair in zip(map(message, range(12)), bad, strict=True) for value in pair])
